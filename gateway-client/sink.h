@@ -1,0 +1,41 @@
+/* A sink: the transport to one watcher. One implementation each for http (sink_http.c), later nats and kafka. Loop thread. */
+#ifndef GWC_SINK_H
+#define GWC_SINK_H
+
+#include "common/http.h"
+#include "gateway-client/spec.h"
+
+enum gwc_verdict {
+    GWC_SENT,      /* the watcher has it */
+    GWC_AGAIN,     /* worth another attempt */
+    GWC_HOPELESS,  /* the same answer would come again: dead letter */
+};
+
+struct gwc_answer {
+    enum gwc_verdict verdict;
+    int status;              /* HTTP status; 0: no answer */
+    int64_t retry_after_ms;  /* -1: the watcher did not say */
+    const char *reason;      /* in words; borrowed during done() */
+    int64_t took_ms;
+};
+
+struct gwc_sink;
+struct gwc_sink_ops {
+    /* Sends these events (one, unless the mode is batch) in one attempt. The events are borrowed until done(), which is called
+     * exactly once, from the loop, never from within send. */
+    int (*send)(struct gwc_sink *sink, struct gw_event *const *events, size_t count,
+                void (*done)(void *user, const struct gwc_answer *answer), void *user);
+    /* Attempts under way end without done(). */
+    struct gwc_sink *(*close)(struct gwc_sink *sink);
+};
+struct gwc_sink {
+    const struct gwc_sink_ops *ops;
+};
+
+int gwc_sink_http_open(struct gwc_sink **ret_sink, struct gw_http *http, const struct gwc_watcher_spec *spec,
+                       struct gw_reason *reason) GW_MUST_CHECK;
+
+/* The status classes: 2xx sent; 408, 425, 429, 5xx and connection faults again; anything else hopeless. */
+enum gwc_verdict gwc_verdict_of_status(int status);
+
+#endif

@@ -1,0 +1,2 @@
+/* The server process. */
+#include "gateway-servers/sdk/module.h"
