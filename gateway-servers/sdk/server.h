@@ -1,0 +1,105 @@
+/* Inside the SDK: the server process, its sources, and the rows that the contracts add to the method table. */
+#ifndef GWS_SERVER_H
+#define GWS_SERVER_H
+
+#include "common/admin.h"
+#include "common/rpc_server.h"
+#include "gateway-servers/sdk/module.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { GWS_WINDOW_MAX = 1024 };         /* unacknowledged events of a source, unless its module says otherwise */
+enum { GWS_BATCH_EVENTS_MAX = 512 };    /* events in one message */
+enum { GWS_BATCH_BYTES_MAX = 1 << 20 }; /* their bytes; a larger event goes alone */
+enum { GWS_EVENT_BYTES_MAX = GW_RPC_MESSAGE_MAX - 65536 };
+
+enum gws_contract { GWS_CONTRACT_V1, GWS_CONTRACT_GATEWAYS, GWS_CONTRACT_GENERIC };
+
+struct gws_counts {
+    struct gw_series *sources, *started, *refused, *emitted, *acknowledged, *paused;
+};
+
+struct gws_server {
+    const struct gws_module *module;
+    struct gw_loop *loop;
+    struct gw_metrics *metrics;
+    struct gws_counts counts;
+    struct gw_rpc_server *rpc;
+    void *data;
+    struct gws_source *sources; /* loop thread */
+    bool stopping;              /* loop thread */
+    pthread_mutex_t health_lock;
+    struct gws_health_watch *health_watches;
+    bool serving; /* under health_lock */
+};
+
+/* What a start or validate request says. Everything lives in `arena`. */
+struct gws_request {
+    struct gw_arena arena;
+    struct gws_identity identity;
+    const char *type;
+    struct gw_view config, position;
+};
+
+/* Copies the fields of a gateway.v1.EventSource, or of Argo's (type empty where field 4 is a version). */
+int gws_request_copy(struct gws_request *request, const char *gateway, const char *namespace_, const char *name,
+                     const char *id, const char *type, struct gw_view config, struct gw_view position) GW_MUST_CHECK;
+
+/* A configuration, parsed, defaulted and checked by the module. */
+struct gws_config {
+    struct gw_arena arena;
+    void *config;
+};
+/* Problems (if any) were added; the config may be used only when there are none. < 0: no memory. Loop thread. */
+int gws_config_load(struct gws_server *server, const struct gws_request *request, struct gws_config *config,
+                    struct gw_problems *problems) GW_MUST_CHECK;
+void gws_config_done(struct gws_config *config);
+
+/* Validates on the loop; `done` runs there, with the problems (borrowed). Any thread. The request is taken over. */
+typedef void gws_validated_fn(struct gw_rpc_server_call *call, const struct gw_problems *problems);
+int gws_validate(struct gws_server *server, struct gw_rpc_server_call *call, struct gws_request *request,
+                 gws_validated_fn *done) GW_MUST_CHECK;
+
+/* ---- a source, seen from the gRPC threads ---- */
+int gws_source_new(struct gws_source **ret_source, struct gws_server *server, struct gw_rpc_server_call *call,
+                   enum gws_contract contract) GW_MUST_CHECK;
+/* Once; the request is taken over. */
+void gws_source_begin(struct gws_source *source, struct gws_request *request);
+bool gws_source_begun(const struct gws_source *source);
+void gws_source_acknowledge(struct gws_source *source, uint64_t sequence);
+void gws_source_writable(struct gws_source *source);
+/* The call is over: the last word from the gRPC thread. */
+void gws_source_closed(struct gws_source *source);
+
+/* ---- seen from the loop ---- */
+/* Ends all streams with these words. */
+void gws_sources_end(struct gws_server *server, const char *words);
+void gws_sources_pause(struct gws_server *server);
+/* Nothing emitted waits for its acknowledgement. */
+bool gws_sources_quiet(struct gws_server *server);
+
+/* ---- contracts ---- */
+/* Verdict GW_RPC_FULL as gw_rpc_server_call_send. */
+struct gws_pending;
+int gws_v1_send(struct gw_rpc_server_call *call, struct gws_pending *const *pending, size_t count) GW_MUST_CHECK;
+int gws_v1_send_started(struct gw_rpc_server_call *call) GW_MUST_CHECK;
+int gws_v1_send_notice(struct gw_rpc_server_call *call, bool warning, const char *message) GW_MUST_CHECK;
+int gws_argo_send(struct gw_rpc_server_call *call, enum gws_contract contract, const char *name,
+                  const struct gws_pending *pending) GW_MUST_CHECK;
+
+/* An event that was emitted and not yet handed to gRPC; views live in its own block. */
+struct gws_pending {
+    uint64_t sequence;
+    struct gws_event event;
+    size_t size;
+};
+
+extern const struct gw_rpc_method gws_v1_methods[3];
+extern const struct gw_rpc_method gws_argo_methods[3];
+extern const struct gw_rpc_method gws_health_methods[2];
+
+/* All watchers of the health service learn it. */
+void gws_health_set(struct gws_server *server, bool serving);
+
+#endif
