@@ -6,6 +6,12 @@
 #include "common/bytes.h"
 #include "common/fault.h"
 
+enum {
+    GW_EVENT_ATTRIBUTE_MAX = 65536,  /* bytes of one attribute */
+    GW_EVENT_NAME_MAX = 64,          /* bytes of the name of an extension */
+    GW_EVENT_EXTENSIONS_MAX = 64,    /* extensions of one event */
+};
+
 /* kinds of attribute values that JSON tells apart; over HTTP binary all are text */
 enum gw_extension_kind { GW_EXTENSION_TEXT, GW_EXTENSION_BOOL, GW_EXTENSION_INTEGER };
 struct gw_extension {
@@ -14,7 +20,7 @@ struct gw_extension {
     enum gw_extension_kind kind;
 };
 
-/* The fields of an event, all borrowed; an empty view is an absent attribute. */
+/* The fields of an event, all borrowed; an empty view is an absent attribute, a time of 0 an absent time. */
 struct gw_event_fields {
     struct gw_view id, source, type;
     struct gw_view subject, data_content_type, data_schema, partition_key;

@@ -85,6 +85,8 @@ int gwc_outbox_watchers(struct gwc_outbox *outbox, char ***ret_names, size_t *re
  * done(): on the loop; events borrowed (take references); count 0: nothing there behind `after`. */
 void gwc_outbox_read(struct gwc_outbox *outbox, uint64_t after, size_t events_max, size_t bytes_max,
                      void (*done)(void *user, struct gw_event *const *events, size_t count), void *user);
+/* done() of the read that was begun with `user` will not be called any more: its watcher goes away. */
+void gwc_outbox_read_cancel(struct gwc_outbox *outbox, void *user);
 
 /* What became of deliveries. Written with the next commit, at the latest after 200 ms; lost by kill -9 only in the sense
  * that those deliveries are made again. */
