@@ -27,6 +27,8 @@ struct gw_task {
 /* Any thread. Runs `task->run` on the loop soon, in the order of posting; wakes the loop only when it must.
  * The task must stay alive until it ran. What was written before the post is seen by the run. */
 void gw_loop_post(struct gw_loop *loop, struct gw_task *task);
+/* Posted and not begun: its memory must not be freed yet. gw_loop_close() runs what is posted. */
+bool gw_task_queued(const struct gw_task *task);
 
 struct gw_timer;
 int gw_timer_open(struct gw_timer **ret_timer, struct gw_loop *loop, void (*fire)(void *user), void *user)
