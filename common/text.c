@@ -142,7 +142,6 @@ bool gw_text_size(struct gw_view text, uint64_t *ret_bytes)
         uint64_t bytes;
     } units[] = {
         {"", 1},
-        {"B", 1},
         {"k", 1000},
         {"K", 1000},
         {"M", 1000000},
@@ -161,11 +160,16 @@ bool gw_text_size(struct gw_view text, uint64_t *ret_bytes)
     if (!gw_text_u64(gw_view(text.data, digits), UINT64_MAX, &number))
         return false;
     struct gw_view unit = gw_view(text.data + digits, text.size - digits);
-    if (unit.size > 1 && unit.data[unit.size - 1] == 'B')
+    if (unit.size > 0 && unit.data[unit.size - 1] == 'B')
         unit.size--;
-    for (size_t i = 0; i < GW_COUNT_OF(units); i++)
-        if (gw_view_is(unit, units[i].name))
-            return !__builtin_mul_overflow(number, units[i].bytes, ret_bytes);
+    for (size_t i = 0; i < GW_COUNT_OF(units); i++) {
+        if (!gw_view_is(unit, units[i].name))
+            continue;
+        if (__builtin_mul_overflow(number, units[i].bytes, &number))
+            return false;
+        *ret_bytes = number;
+        return true;
+    }
     return false;
 }
 
