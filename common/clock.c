@@ -63,7 +63,7 @@ static int digits_needed(int64_t fraction)
 const char *gw_time_format(char buffer[static GW_TIME_MAX], int64_t ns, int digits)
 {
     int64_t seconds = ns / GW_NS_PER_S - (ns % GW_NS_PER_S < 0);
-    int64_t fraction = ns - seconds * GW_NS_PER_S;
+    int64_t fraction = ns % GW_NS_PER_S + (ns % GW_NS_PER_S < 0 ? GW_NS_PER_S : 0);
     int64_t days = seconds / 86400 - (seconds % 86400 < 0);
     int in_day = (int)(seconds - days * 86400);
     int year, month, day;

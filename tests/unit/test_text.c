@@ -83,7 +83,7 @@ static void sizes_are_read_as_people_write_them(void **state GW_UNUSED)
         uint64_t bytes;
     } rows[] = {{"0", 0}, {"65536", 65536}, {"64Ki", 65536}, {"64KiB", 65536}, {"5B", 5}, {"1k", 1000}, {"1kB", 1000},
                 {"1M", 1000000}, {"1Mi", 1048576}, {"2Gi", UINT64_C(2147483648)}, {"3G", UINT64_C(3000000000)}};
-    static const char *const bad[] = {"", "Ki", "1.5Mi", "-1", "1 Ki", "1ki", "1KiBB", "1BB", "1X", "17000000000Gi"};
+    static const char *const bad[] = {"", "Ki", "1.5Mi", "-1", "1 Ki", "1ki", "1KiBB", "1BB", "1X", "17179869184Gi"};
     uint64_t bytes = 1;
 
     for (size_t i = 0; i < GW_COUNT_OF(rows); i++)
