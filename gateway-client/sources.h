@@ -14,12 +14,24 @@ struct gwc_source {
     int line;           /* of the first line of `config` in that file: line n of config is file line `line` + n - 1 */
 };
 
+/* An entry that is there but cannot be read: its last good version keeps running. */
+struct gwc_bad_source {
+    const char *key;
+    const char *message; /* what is wrong and what would be right */
+    int line;            /* in the file; 0 unknown */
+};
+
 /* One version of the whole set; immutable. */
 struct gwc_sources {
     struct gw_arena arena;
     struct gwc_source *items; /* sorted by key */
     size_t count;
+    struct gwc_bad_source *bad; /* each is also a problem */
+    size_t bad_count;
 };
+
+/* By key; NULL: not among the good ones. */
+const struct gwc_source *gwc_sources_find(const struct gwc_sources *sources, const char *key);
 
 /* Reads a file (ConfigMap manifest) or a directory (one file a key; names that begin with '.' do not count).
  * An entry that is bad by itself (a type no server has, a value that is not a mapping, no name) is a problem of that
