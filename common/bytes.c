@@ -1,8 +1,8 @@
 /* Bytes: a view of somebody's, a growing buffer of our own, and the arena. */
 #include "common/bytes.h"
 
-#include <stdarg.h>
 #include <stdalign.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -169,7 +169,8 @@ static struct gw_arena_block *arena_grow(struct gw_arena *arena, size_t size)
     size_t capacity = ARENA_BLOCK_MIN;
 
     if (arena->blocks != NULL)
-        capacity = GW_MIN(GW_MAX(arena->blocks->capacity, (size_t)ARENA_BLOCK_MIN) * 2, (size_t)ARENA_BLOCK_MAX);
+        capacity =
+            GW_MIN(GW_MAX(arena->blocks->capacity, (size_t)ARENA_BLOCK_MIN) * 2, (size_t)ARENA_BLOCK_MAX);
     capacity = GW_MAX(capacity, size);
     struct gw_arena_block *block = calloc(1, sizeof(*block) + capacity);
     if (block == NULL)

@@ -214,8 +214,8 @@ uint64_t gw_random_u64(void)
     return mixed ^ (mixed >> 31);
 }
 
-/* Milliseconds and 12 bits of the millisecond's fraction (RFC 9562 section 6.2, method 3), as one counter that only goes up
- * also when the clock steps back or stands still. */
+/* Milliseconds and 12 bits of the millisecond's fraction (RFC 9562 section 6.2, method 3), as one counter
+ * that only goes up also when the clock steps back or stands still. */
 static uint64_t uuid_next_tick(void)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

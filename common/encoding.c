@@ -36,7 +36,8 @@ static int base64_value(char digit)
     return digit == '+' ? 62 : digit == '/' ? 63 : -1;
 }
 
-/* The bits of four digits, of which the last `padding` are '='; negative: not base64, or bits behind the end are set. */
+/* The bits of four digits, of which the last `padding` are '='; negative: not base64, or bits behind the end
+ * are set. */
 static int32_t base64_quad(const char *digits, size_t padding)
 {
     int32_t bits = 0;
@@ -120,8 +121,8 @@ bool gw_hex_decode(struct gw_bytes *out, struct gw_view text)
     return !out->failed;
 }
 
-/* CloudEvents, HTTP binding 3.1.3.2: space, double quote, percent and all that is not printable ASCII are encoded, with
- * upper-case digits. */
+/* CloudEvents, HTTP binding 3.1.3.2: space, double quote, percent and all that is not printable ASCII are
+ * encoded, with upper-case digits. */
 void gw_percent_encode_header(struct gw_bytes *out, struct gw_view text)
 {
     for (size_t i = 0; i < text.size; i++) {
@@ -152,7 +153,8 @@ bool gw_percent_decode(struct gw_bytes *out, struct gw_view text, bool plus_is_s
         }
         gw_bytes_append_char(out, byte);
     }
-    if (out->failed || !gw_utf8_valid(gw_view(out->size == 0 ? NULL : out->data + before, out->size - before))) {
+    if (out->failed ||
+        !gw_utf8_valid(gw_view(out->size == 0 ? NULL : out->data + before, out->size - before))) {
         out->size = GW_MIN(out->size, before);
         return false;
     }

@@ -187,5 +187,8 @@ void gw_problems_reason(const struct gw_problems *problems, struct gw_reason *re
     }
     if (problems->dropped > 0)
         gw_bytes_printf(&out, "%s%zu more", problems->count > 0 ? "; and " : "", problems->dropped);
-    gw_reason_set(reason, "%s", out.failed ? "too many problems to tell" : out.size == 0 ? "" : gw_bytes_text(&out));
+    gw_reason_set(reason, "%s",
+                  out.failed      ? "too many problems to tell"
+                  : out.size == 0 ? ""
+                                  : gw_bytes_text(&out));
 }

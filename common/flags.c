@@ -26,7 +26,8 @@ static int flag_set_duration(const struct gw_flag *flag, const char *text, struc
     int64_t ns;
 
     if (!gw_duration_parse(gw_view_text(text), &ns) || ns < 0)
-        return GW_REFUSE(-EINVAL, reason, "--%s: \"%s\" is not a duration like 10s, 1m30s or 500ms", flag->name, text);
+        return GW_REFUSE(-EINVAL, reason, "--%s: \"%s\" is not a duration like 10s, 1m30s or 500ms",
+                         flag->name, text);
     *(int64_t *)flag->value = ns / GW_NS_PER_MS + (ns % GW_NS_PER_MS > 0);
     return 0;
 }
@@ -50,7 +51,8 @@ static int flag_add_text(const struct gw_flag *flag, const char *text, bool firs
     while (!first && texts[count] != NULL)
         count++;
     if (count >= GW_FLAG_TEXTS_MAX)
-        return GW_REFUSE(-EINVAL, reason, "--%s: given more than %d times", flag->name, (int)GW_FLAG_TEXTS_MAX);
+        return GW_REFUSE(-EINVAL, reason, "--%s: given more than %d times", flag->name,
+                         (int)GW_FLAG_TEXTS_MAX);
     texts[count] = text;
     texts[count + 1] = NULL;
     return 0;
@@ -89,7 +91,8 @@ static int flags_from_environment(const struct gw_flag *flags, struct gw_reason 
             continue;
         int fault = flag_set(flag, text, true, &words);
         if (fault < 0) {
-            gw_reason_set(reason, "environment variable %s, the default of %s", flag->environment, words.text);
+            gw_reason_set(reason, "environment variable %s, the default of %s", flag->environment,
+                          words.text);
             return fault;
         }
     }
@@ -111,7 +114,8 @@ static int flag_unknown(const struct gw_flag *flags, struct gw_view name, struct
 }
 
 /* Reads the flag at argv[*at] and, when its value is the next word, moves *at on to that. */
-static int flag_read(const struct gw_flag *flags, char **argv, int *at, uint64_t *seen, struct gw_reason *reason)
+static int flag_read(const struct gw_flag *flags, char **argv, int *at, uint64_t *seen,
+                     struct gw_reason *reason)
 {
     const char *text = argv[*at] + 2, *equals = strchr(text, '=');
     struct gw_view name = gw_view(text, equals == NULL ? strlen(text) : (size_t)(equals - text));
@@ -137,7 +141,8 @@ static int flag_read(const struct gw_flag *flags, char **argv, int *at, uint64_t
     return flag_set(flag, equals == NULL ? argv[++*at] : equals + 1, first, reason);
 }
 
-int gw_flags_read(const struct gw_flag *flags, int argc, char **argv, int *ret_words, struct gw_reason *reason)
+int gw_flags_read(const struct gw_flag *flags, int argc, char **argv, int *ret_words,
+                  struct gw_reason *reason)
 {
     uint64_t seen = 0;
     int words = 0;
@@ -166,9 +171,11 @@ static int flag_width(const struct gw_flag *flag)
     return (int)strlen(flag->name) + (flag->placeholder == NULL ? 0 : 1 + (int)strlen(flag->placeholder));
 }
 
-static void flag_print(const char *name, const char *placeholder, int width, const char *help, const char *environment)
+static void flag_print(const char *name, const char *placeholder, int width, const char *help,
+                       const char *environment)
 {
-    int used = printf("  --%s%s%s", name, placeholder == NULL ? "" : " ", placeholder == NULL ? "" : placeholder);
+    int used =
+        printf("  --%s%s%s", name, placeholder == NULL ? "" : " ", placeholder == NULL ? "" : placeholder);
 
     printf("%*s  %s", GW_MAX(width + 4 - used, 0), "", help);
     if (environment != NULL)

@@ -68,7 +68,8 @@ static void escape(struct gw_bytes *line, unsigned char byte)
     gw_bytes_printf(line, "\\u%04x", byte);
 }
 
-/* In double quotes, as JSON does it (logfmt readers take the same escapes). Bytes that are not UTF-8 become U+FFFD. */
+/* In double quotes, as JSON does it (logfmt readers take the same escapes). Bytes that are not UTF-8 become
+ * U+FFFD. */
 static void write_quoted(struct gw_bytes *line, struct gw_view text)
 {
     bool valid = gw_utf8_valid(text);

@@ -14,7 +14,7 @@ struct gw_series {
     struct gw_series *previous, *next; /* in the order they were made */
     char *labels;                      /* as exposed, without braces: a="x",b="y" */
     _Atomic double value;              /* histogram: sum */
-    _Atomic uint64_t counts[];         /* histogram: of each bucket alone, the last is the one without bound */
+    _Atomic uint64_t counts[]; /* histogram: of each bucket alone, the last is the one without bound */
 };
 
 struct gw_family {
@@ -256,7 +256,8 @@ static void write_number(struct gw_bytes *out, double value)
     gw_bytes_append_text(out, text);
 }
 
-static void write_sample(struct gw_bytes *out, const char *name, const char *suffix, const char *labels, double value)
+static void write_sample(struct gw_bytes *out, const char *name, const char *suffix, const char *labels,
+                         double value)
 {
     gw_bytes_append_text(out, name);
     gw_bytes_append_text(out, suffix);
@@ -307,7 +308,8 @@ static void write_process(const struct gw_metrics *metrics, struct gw_bytes *out
         const char *name, *help;
         double value;
     } rows[] = {
-        {GW_COUNTER, "process_cpu_seconds_total", "User and system CPU time spent in seconds.", process.cpu_seconds},
+        {GW_COUNTER, "process_cpu_seconds_total", "User and system CPU time spent in seconds.",
+         process.cpu_seconds},
         {GW_GAUGE, "process_resident_memory_bytes", "Resident memory size in bytes.", process.resident_bytes},
         {GW_GAUGE, "process_open_fds", "Number of open file descriptors.", process.open_files},
         {GW_GAUGE, "process_max_fds", "Maximum number of open file descriptors.", process.max_files},

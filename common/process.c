@@ -87,8 +87,10 @@ double gw_process_start_seconds(void)
     /* The name in parentheses may hold blanks and parentheses: fields are counted from the last one. */
     const char *rest = strrchr(text, ')');
     if (rest == NULL || clock_gettime(CLOCK_BOOTTIME, &boot) != 0 ||
-        sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &ticks) != 1)
+        sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &ticks) != 1)
         return NAN;
-    double age = (double)boot.tv_sec + (double)boot.tv_nsec / 1e9 - (double)ticks / (double)sysconf(_SC_CLK_TCK);
+    double age =
+        (double)boot.tv_sec + (double)boot.tv_nsec / 1e9 - (double)ticks / (double)sysconf(_SC_CLK_TCK);
     return (double)gw_clock_realtime_ns() / 1e9 - age;
 }

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* How many bytes the character at the front takes, 0 if it is not well-formed (table 3-7 of the Unicode standard). */
+/* How many bytes the character at the front takes, 0 if it is not well-formed (table 3-7 of the Unicode
+ * standard). */
 static size_t utf8_character(const unsigned char *at, size_t size)
 {
     unsigned char low = 0x80, high = 0xBF;
@@ -110,7 +111,8 @@ bool gw_text_u64(struct gw_view text, uint64_t max, uint64_t *ret_value)
         return false;
     for (size_t i = 0; i < text.size; i++) {
         unsigned digit = (unsigned)(unsigned char)text.data[i] - '0';
-        if (digit > 9 || __builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, digit, &value))
+        if (digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, digit, &value))
             return false;
     }
     if (value > max)
@@ -177,14 +179,9 @@ static const struct duration_unit {
     const char *name;
     uint64_t ns;
 } duration_units[] = {
-    {"ns", 1},
-    {"us", 1000},
-    {"\xC2\xB5s", 1000}, /* U+00B5, micro sign */
-    {"\xCE\xBCs", 1000}, /* U+03BC, Greek mu */
-    {"ms", 1000000},
-    {"s", 1000000000},
-    {"m", UINT64_C(60000000000)},
-    {"h", UINT64_C(3600000000000)},
+    {"ns", 1},           {"us", 1000},      {"\xC2\xB5s", 1000}, /* U+00B5, micro sign */
+    {"\xCE\xBCs", 1000},                                         /* U+03BC, Greek mu */
+    {"ms", 1000000},     {"s", 1000000000}, {"m", UINT64_C(60000000000)}, {"h", UINT64_C(3600000000000)},
 };
 
 static bool is_digit(struct gw_view text, size_t at)
@@ -309,9 +306,11 @@ const char *gw_duration_format(char buffer[static GW_DURATION_MAX], int64_t ns)
     }
     uint64_t minutes = rest / UINT64_C(60000000000);
     if (minutes >= 60)
-        size += (size_t)snprintf(buffer + size, GW_DURATION_MAX - size, "%lluh", (unsigned long long)(minutes / 60));
+        size += (size_t)snprintf(buffer + size, GW_DURATION_MAX - size, "%lluh",
+                                 (unsigned long long)(minutes / 60));
     if (minutes > 0)
-        size += (size_t)snprintf(buffer + size, GW_DURATION_MAX - size, "%llum", (unsigned long long)(minutes % 60));
+        size += (size_t)snprintf(buffer + size, GW_DURATION_MAX - size, "%llum",
+                                 (unsigned long long)(minutes % 60));
     size += write_decimal(buffer + size, GW_DURATION_MAX - size, rest % UINT64_C(60000000000), 1000000000);
     snprintf(buffer + size, GW_DURATION_MAX - size, "s");
     return buffer;

@@ -47,7 +47,8 @@ static void a_reset_starts_again_and_a_huge_attempt_stays_at_the_cap(void **stat
 
 static void a_factor_of_one_stays_and_a_cap_below_the_start_wins(void **state GW_UNUSED)
 {
-    struct gw_backoff even = {.policy = {.initial_ms = 50, .factor = 1, .max_ms = 1000}, .attempt = UINT32_MAX - 1};
+    struct gw_backoff even = {.policy = {.initial_ms = 50, .factor = 1, .max_ms = 1000},
+                              .attempt = UINT32_MAX - 1};
     struct gw_backoff capped = {.policy = {.initial_ms = 5000, .factor = 2, .max_ms = 1000}};
 
     assert_int_equal(gw_backoff_next_ms(&even, 45), 50);

@@ -49,8 +49,9 @@ static void a_fault_collects_the_frames_it_passes(void **state GW_UNUSED)
 {
     assert_int_equal(top(0), 0);
     assert_int_equal(top(-ENOMEM), -ENOMEM);
-    assert_string_equal(trace_shape(), "Cannot allocate memory at test_fault.c: deep < test_fault.c: middle < "
-                                       "test_fault.c: top");
+    assert_string_equal(trace_shape(),
+                        "Cannot allocate memory at test_fault.c: deep < test_fault.c: middle < "
+                        "test_fault.c: top");
 }
 
 static void a_fault_that_was_not_raised_starts_its_own_trace(void **state GW_UNUSED)
@@ -130,7 +131,8 @@ static void problems_are_gathered_and_told_together(void **state GW_UNUSED)
     gw_problems_add(&problems, "", 0, "odd");
     assert_true(gw_problems_any(&problems));
     gw_problems_reason(&problems, &reason);
-    assert_string_equal(reason.text, "spec.port (line 4): 70000 is no port; line 9: not YAML; name: missing; odd");
+    assert_string_equal(reason.text,
+                        "spec.port (line 4): 70000 is no port; line 9: not YAML; name: missing; odd");
     gw_problems_done(&problems);
     assert_false(gw_problems_any(&problems));
     assert_null(problems.items);

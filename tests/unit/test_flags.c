@@ -62,7 +62,8 @@ static int read_line(const char *line)
 
 static void every_kind_is_read_in_both_forms(void **state GW_UNUSED)
 {
-    assert_int_equal(read_line("--address a:1 --file x --file=y --quiet --count=-7 --wait 1m30s --rate 0.25"), 0);
+    assert_int_equal(read_line("--address a:1 --file x --file=y --quiet --count=-7 --wait 1m30s --rate 0.25"),
+                     0);
     assert_string_equal(address, "a:1");
     assert_string_equal(files[0], "x");
     assert_string_equal(files[1], "y");
@@ -105,8 +106,9 @@ static void the_environment_gives_defaults_and_a_flag_wins(void **state GW_UNUSE
     assert_int_equal(count, 6);
     setenv("SLUICE_TEST_COUNT", "five", 1);
     assert_int_equal(read_line(""), -EINVAL);
-    assert_string_equal(reason.text, "environment variable SLUICE_TEST_COUNT, the default of --count: \"five\" is not a "
-                                     "whole number");
+    assert_string_equal(reason.text,
+                        "environment variable SLUICE_TEST_COUNT, the default of --count: \"five\" is not a "
+                        "whole number");
 }
 
 static void mistakes_are_refused_in_words(void **state GW_UNUSED)

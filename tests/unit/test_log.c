@@ -48,10 +48,11 @@ static const char *next_line(void)
 
 static void a_plain_line_needs_no_quotes(void **state GW_UNUSED)
 {
-    gw_log(GW_LOG_INFO, "running", "source", "webhook.orders", "attempt", GW_NUMBER(3), "absent", NULL, "last",
-           GW_NUMBER(INT64_MIN), NULL);
-    assert_string_equal(next_line(),
-                        "level=info message=running source=webhook.orders attempt=3 last=-9223372036854775808\n");
+    gw_log(GW_LOG_INFO, "running", "source", "webhook.orders", "attempt", GW_NUMBER(3), "absent", NULL,
+           "last", GW_NUMBER(INT64_MIN), NULL);
+    assert_string_equal(
+        next_line(),
+        "level=info message=running source=webhook.orders attempt=3 last=-9223372036854775808\n");
 }
 
 static void the_line_begins_with_the_time(void **state GW_UNUSED)
@@ -62,16 +63,16 @@ static void the_line_begins_with_the_time(void **state GW_UNUSED)
     gw_log(GW_LOG_WARN, "x", NULL);
     ssize_t size = read(capture[0], line, sizeof(line) - 1);
     line[size] = '\0';
-    assert_int_equal(sscanf(line, "time=%4d-%2d-%2dT%2d:%2d:%2d.%3dZ level=warn message=x\n%n", &year, &month, &day,
-                            &hour, &minute, &second, &milli, &end_at),
+    assert_int_equal(sscanf(line, "time=%4d-%2d-%2dT%2d:%2d:%2d.%3dZ level=warn message=x\n%n", &year, &month,
+                            &day, &hour, &minute, &second, &milli, &end_at),
                      7);
     assert_int_equal(end_at, size);
 }
 
 static void logfmt_quotes_what_needs_it(void **state GW_UNUSED)
 {
-    gw_log(GW_LOG_ERROR, "it broke", "e", "", "q", "a\"b\\c", "n", "a\nb\tc\x01\x7F", "k", "a=b", "u", "Z\xC3\xBCrich",
-           "b", "\xFF\xFE", NULL);
+    gw_log(GW_LOG_ERROR, "it broke", "e", "", "q", "a\"b\\c", "n", "a\nb\tc\x01\x7F", "k", "a=b", "u",
+           "Z\xC3\xBCrich", "b", "\xFF\xFE", NULL);
     assert_string_equal(next_line(), "level=error message=\"it broke\" e=\"\" q=\"a\\\"b\\\\c\" "
                                      "n=\"a\\nb\\tc\\u0001\\u007f\" k=\"a=b\" u=Z\xC3\xBCrich "
                                      "b=\"\xEF\xBF\xBD\xEF\xBF\xBD\"\n");
@@ -80,9 +81,11 @@ static void logfmt_quotes_what_needs_it(void **state GW_UNUSED)
 static void json_lines_are_json(void **state GW_UNUSED)
 {
     gw_log_set_format("json");
-    gw_log(GW_LOG_INFO, "say \"hi\"", "path", "C:\\x\r\n", "u", "\xE2\x82\xAC", "b", "a\x80", "n", GW_NUMBER(5), NULL);
-    assert_string_equal(next_line(), "level\":\"info\",\"message\":\"say \\\"hi\\\"\",\"path\":\"C:\\\\x\\r\\n\","
-                                     "\"u\":\"\xE2\x82\xAC\",\"b\":\"a\xEF\xBF\xBD\",\"n\":\"5\"}\n");
+    gw_log(GW_LOG_INFO, "say \"hi\"", "path", "C:\\x\r\n", "u", "\xE2\x82\xAC", "b", "a\x80", "n",
+           GW_NUMBER(5), NULL);
+    assert_string_equal(next_line(),
+                        "level\":\"info\",\"message\":\"say \\\"hi\\\"\",\"path\":\"C:\\\\x\\r\\n\","
+                        "\"u\":\"\xE2\x82\xAC\",\"b\":\"a\xEF\xBF\xBD\",\"n\":\"5\"}\n");
 }
 
 static void levels_below_the_set_one_are_silent(void **state GW_UNUSED)

@@ -50,9 +50,11 @@ static void a_histogram_is_cumulative(void **state GW_UNUSED)
     for (size_t i = 0; i < GW_COUNT_OF(observed); i++)
         gw_series_observe(series, observed[i]);
     assert_int_equal((int)gw_series_value(series), 5);
-    written_is(metrics, "# HELP h H.\n# TYPE h histogram\nh_bucket{k=\"v\",le=\"0.1\"} 2\nh_bucket{k=\"v\",le=\"1\"} 4\n"
-                        "h_bucket{k=\"v\",le=\"2.5\"} 4\nh_bucket{k=\"v\",le=\"+Inf\"} 5\nh_sum{k=\"v\"} 8.6\n"
-                        "h_count{k=\"v\"} 5\n");
+    written_is(
+        metrics,
+        "# HELP h H.\n# TYPE h histogram\nh_bucket{k=\"v\",le=\"0.1\"} 2\nh_bucket{k=\"v\",le=\"1\"} 4\n"
+        "h_bucket{k=\"v\",le=\"2.5\"} 4\nh_bucket{k=\"v\",le=\"+Inf\"} 5\nh_sum{k=\"v\"} 8.6\n"
+        "h_count{k=\"v\"} 5\n");
     gw_metrics_free(metrics);
 }
 
@@ -61,8 +63,14 @@ static void numbers_are_exact_and_special_values_have_names(void **state GW_UNUS
     static const struct {
         double value;
         const char *text;
-    } rows[] = {{NAN, "NaN"},   {INFINITY, "+Inf"}, {-INFINITY, "-Inf"},       {0.1, "0.1"},
-                {-0.0, "0"},    {1e15, "1e+15"},    {1.0 / 3, "0.3333333333333333"}, {1772353800.123, "1772353800.123"},
+    } rows[] = {{NAN, "NaN"},
+                {INFINITY, "+Inf"},
+                {-INFINITY, "-Inf"},
+                {0.1, "0.1"},
+                {-0.0, "0"},
+                {1e15, "1e+15"},
+                {1.0 / 3, "0.3333333333333333"},
+                {1772353800.123, "1772353800.123"},
                 {999999999999999, "999999999999999"}};
 
     for (size_t i = 0; i < GW_COUNT_OF(rows); i++) {
@@ -134,8 +142,10 @@ static void no_count_is_lost_between_threads(void **state GW_UNUSED)
     struct gw_metrics *metrics = gw_metrics_new();
     pthread_t threads[THREADS];
 
-    shared_counter = gw_family_series(gw_metrics_family(metrics, GW_COUNTER, "c_total", "C.", "", NULL, 0), NULL);
-    shared_histogram = gw_family_series(gw_metrics_family(metrics, GW_HISTOGRAM, "h", "H.", "", &bucket, 1), NULL);
+    shared_counter =
+        gw_family_series(gw_metrics_family(metrics, GW_COUNTER, "c_total", "C.", "", NULL, 0), NULL);
+    shared_histogram =
+        gw_family_series(gw_metrics_family(metrics, GW_HISTOGRAM, "h", "H.", "", &bucket, 1), NULL);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, count_up, NULL), 0);
     for (int i = 0; i < 20; i++) {
@@ -146,8 +156,9 @@ static void no_count_is_lost_between_threads(void **state GW_UNUSED)
         pthread_join(threads[i], NULL);
     assert_true(gw_series_value(shared_counter) == THREADS * COUNTS / 2);
     assert_true(gw_series_value(shared_histogram) == THREADS * COUNTS);
-    written_is(metrics, "# HELP c_total C.\n# TYPE c_total counter\nc_total 40000\n# HELP h H.\n# TYPE h histogram\n"
-                        "h_bucket{le=\"0.5\"} 40000\nh_bucket{le=\"+Inf\"} 80000\nh_sum 40000\nh_count 80000\n");
+    written_is(metrics,
+               "# HELP c_total C.\n# TYPE c_total counter\nc_total 40000\n# HELP h H.\n# TYPE h histogram\n"
+               "h_bucket{le=\"0.5\"} 40000\nh_bucket{le=\"+Inf\"} 80000\nh_sum 40000\nh_count 80000\n");
     gw_metrics_free(metrics);
 }
 

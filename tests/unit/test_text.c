@@ -12,11 +12,30 @@
 
 static void utf8_is_checked_to_the_letter(void **state GW_UNUSED)
 {
-    static const char *const good[] = {"",         "plain",        "\xC2\x80",         "\xDF\xBF",         "\xE0\xA0\x80",
-                                       "\xED\x9F\xBF", "\xEE\x80\x80", "\xEF\xBF\xBF", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"};
-    static const char *const bad[] = {"\x80",         "\xC0\x80",         "\xC1\xBF",         "\xC2",         "\xE0\x9F\xBF",
-                                      "\xED\xA0\x80", "\xE2\x82",         "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80",
-                                      "\xFF",         "a\xE2\x28\xA1",    "\xF0\x90\x80",     "\xF0\x90\x80q"};
+    static const char *const good[] = {"",
+                                       "plain",
+                                       "\xC2\x80",
+                                       "\xDF\xBF",
+                                       "\xE0\xA0\x80",
+                                       "\xED\x9F\xBF",
+                                       "\xEE\x80\x80",
+                                       "\xEF\xBF\xBF",
+                                       "\xF0\x90\x80\x80",
+                                       "\xF4\x8F\xBF\xBF"};
+    static const char *const bad[] = {"\x80",
+                                      "\xC0\x80",
+                                      "\xC1\xBF",
+                                      "\xC2",
+                                      "\xE0\x9F\xBF",
+                                      "\xED\xA0\x80",
+                                      "\xE2\x82",
+                                      "\xF0\x8F\xBF\xBF",
+                                      "\xF4\x90\x80\x80",
+                                      "\xF5\x80\x80\x80",
+                                      "\xFF",
+                                      "a\xE2\x28\xA1",
+                                      "\xF0\x90\x80",
+                                      "\xF0\x90\x80q"};
 
     for (size_t i = 0; i < GW_COUNT_OF(good); i++)
         assert_true(gw_utf8_valid(gw_view_text(good[i])));
@@ -51,26 +70,39 @@ static void the_nearest_name_is_found(void **state GW_UNUSED)
     assert_null(gw_text_nearest("x", names));
     assert_null(gw_text_nearest("", names));
     assert_null(gw_text_nearest("completely", names));
-    assert_null(gw_text_nearest("a very long word that nobody would ever have meant as the name of a field", names));
+    assert_null(
+        gw_text_nearest("a very long word that nobody would ever have meant as the name of a field", names));
     assert_null(gw_text_nearest("schedule", (const char *const[]){NULL}));
 }
 
 static void numbers_are_whole_and_bounded(void **state GW_UNUSED)
 {
-    static const char *const bad[] = {"", "-", "+", "1.0", " 1", "1 ", "0x1", "--1", "9223372036854775808",
-                                      "-9223372036854775809", "99999999999999999999999"};
+    static const char *const bad[] = {"",
+                                      "-",
+                                      "+",
+                                      "1.0",
+                                      " 1",
+                                      "1 ",
+                                      "0x1",
+                                      "--1",
+                                      "9223372036854775808",
+                                      "-9223372036854775809",
+                                      "99999999999999999999999"};
     int64_t value = 7;
     uint64_t natural = 7;
 
     for (size_t i = 0; i < GW_COUNT_OF(bad); i++)
         assert_false(gw_text_i64(gw_view_text(bad[i]), INT64_MIN, INT64_MAX, &value));
     assert_int_equal(value, 7);
-    assert_true(gw_text_i64(gw_view_text("-9223372036854775808"), INT64_MIN, INT64_MAX, &value) && value == INT64_MIN);
-    assert_true(gw_text_i64(gw_view_text("9223372036854775807"), INT64_MIN, INT64_MAX, &value) && value == INT64_MAX);
+    assert_true(gw_text_i64(gw_view_text("-9223372036854775808"), INT64_MIN, INT64_MAX, &value) &&
+                value == INT64_MIN);
+    assert_true(gw_text_i64(gw_view_text("9223372036854775807"), INT64_MIN, INT64_MAX, &value) &&
+                value == INT64_MAX);
     assert_true(gw_text_i64(gw_view_text("0080"), 1, 65535, &value) && value == 80);
     assert_false(gw_text_i64(gw_view_text("65536"), 1, 65535, &value));
     assert_false(gw_text_i64(gw_view_text("0"), 1, 65535, &value));
-    assert_true(gw_text_u64(gw_view_text("18446744073709551615"), UINT64_MAX, &natural) && natural == UINT64_MAX);
+    assert_true(gw_text_u64(gw_view_text("18446744073709551615"), UINT64_MAX, &natural) &&
+                natural == UINT64_MAX);
     assert_false(gw_text_u64(gw_view_text("18446744073709551616"), UINT64_MAX, &natural));
     assert_false(gw_text_u64(gw_view_text("+1"), UINT64_MAX, &natural));
     assert_false(gw_text_u64(gw_view_text("11"), 10, &natural));
@@ -81,9 +113,19 @@ static void sizes_are_read_as_people_write_them(void **state GW_UNUSED)
     static const struct {
         const char *text;
         uint64_t bytes;
-    } rows[] = {{"0", 0}, {"65536", 65536}, {"64Ki", 65536}, {"64KiB", 65536}, {"5B", 5}, {"1k", 1000}, {"1kB", 1000},
-                {"1M", 1000000}, {"1Mi", 1048576}, {"2Gi", UINT64_C(2147483648)}, {"3G", UINT64_C(3000000000)}};
-    static const char *const bad[] = {"", "Ki", "1.5Mi", "-1", "1 Ki", "1ki", "1KiBB", "1BB", "1X", "17179869184Gi"};
+    } rows[] = {{"0", 0},
+                {"65536", 65536},
+                {"64Ki", 65536},
+                {"64KiB", 65536},
+                {"5B", 5},
+                {"1k", 1000},
+                {"1kB", 1000},
+                {"1M", 1000000},
+                {"1Mi", 1048576},
+                {"2Gi", UINT64_C(2147483648)},
+                {"3G", UINT64_C(3000000000)}};
+    static const char *const bad[] = {"",    "Ki",    "1.5Mi", "-1", "1 Ki",
+                                      "1ki", "1KiBB", "1BB",   "1X", "17179869184Gi"};
     uint64_t bytes = 1;
 
     for (size_t i = 0; i < GW_COUNT_OF(rows); i++)
@@ -152,11 +194,35 @@ static void durations_are_read_as_go_reads_them(void **state GW_UNUSED)
 
 static void what_go_refuses_is_refused(void **state GW_UNUSED)
 {
-    static const char *const rows[] = {"", "3", "-", "s", ".", "-.", ".s", "+.s", "1d", "1 s", " 1s", "1s ", "1S", "1.2.3s",
-                                       "--1s", "1s-1s", "00", "0.0", "\x85\x85", "\xFF\xFF", "hello \xFF\xFF world",
-                                       "1\xC2s", "9223372036854775810ns", "9223372036854775808ns",
-                                       "-9223372036854775809ns", "9223372036854776us", "3000000h",
-                                       "9223372036854775.808us", "9223372036854ms775us808ns"};
+    static const char *const rows[] = {"",
+                                       "3",
+                                       "-",
+                                       "s",
+                                       ".",
+                                       "-.",
+                                       ".s",
+                                       "+.s",
+                                       "1d",
+                                       "1 s",
+                                       " 1s",
+                                       "1s ",
+                                       "1S",
+                                       "1.2.3s",
+                                       "--1s",
+                                       "1s-1s",
+                                       "00",
+                                       "0.0",
+                                       "\x85\x85",
+                                       "\xFF\xFF",
+                                       "hello \xFF\xFF world",
+                                       "1\xC2s",
+                                       "9223372036854775810ns",
+                                       "9223372036854775808ns",
+                                       "-9223372036854775809ns",
+                                       "9223372036854776us",
+                                       "3000000h",
+                                       "9223372036854775.808us",
+                                       "9223372036854ms775us808ns"};
     int64_t ns = 42;
 
     for (size_t i = 0; i < GW_COUNT_OF(rows); i++)
@@ -220,10 +286,16 @@ static const char *encoded(void (*encode)(struct gw_bytes *, struct gw_view), co
 
 static void base64_is_that_of_rfc_4648(void **state GW_UNUSED)
 {
-    static const char *const rows[][2] = {{"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="},
-                                          {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xFB\xFF", "+/8="}};
-    static const char *const bad[] = {"Z", "Zg", "Zg=", "Zg===", "====", "Zh==", "Zm9=", "Zm8=Zm8=", "Zm 9", "Zm-_", "Z===",
-                                      "Zg==\n", "Zg==Zg=="};
+    static const char *const rows[][2] = {{"", ""},
+                                          {"f", "Zg=="},
+                                          {"fo", "Zm8="},
+                                          {"foo", "Zm9v"},
+                                          {"foob", "Zm9vYg=="},
+                                          {"fooba", "Zm9vYmE="},
+                                          {"foobar", "Zm9vYmFy"},
+                                          {"\xFB\xFF", "+/8="}};
+    static const char *const bad[] = {"Z",        "Zg",   "Zg=",  "Zg===", "====",   "Zh==",    "Zm9=",
+                                      "Zm8=Zm8=", "Zm 9", "Zm-_", "Z===",  "Zg==\n", "Zg==Zg=="};
     GW_AUTO(gw_bytes_done) struct gw_bytes out = {0};
 
     for (size_t i = 0; i < GW_COUNT_OF(rows); i++) {
