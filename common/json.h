@@ -8,7 +8,7 @@
 
 /* ---- documents ---- */
 
-/* As gw_yaml_read, for JSON text (cJSON). All line numbers are 1. */
+/* As gw_yaml_read, for JSON text (cJSON). A number is at most 63 characters long there. */
 enum { GW_JSON_BAD = 1 };
 int gw_json_read(struct gw_arena *arena, struct gw_view text, const struct gw_node **ret_root,
                  struct gw_problems *problems) GW_MUST_CHECK;
@@ -23,6 +23,8 @@ enum { GW_JSON_DEPTH_MAX = 128 };
 
 /* One whole JSON value with optional white space around it, and nothing else; strict: UTF-8 checked. */
 bool gw_json_valid(struct gw_view text);
+/* The same, and when it is false where (bytes from the start) and what was expected there ("':' after the key"). */
+bool gw_json_check(struct gw_view text, size_t *ret_offset, const char **ret_expected);
 
 /* Walks the members of one object or the elements of one array, whose text was found valid:
  *     struct gw_json_walk walk = gw_json_walk(text);
