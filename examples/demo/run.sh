@@ -86,18 +86,19 @@ start() {
     name=$1
     shift
     "$@" >"$name.out" 2>"$name.log" &
-    pids="$! $pids"
+    pids="$pids $!"
     eval "pid_$name=$!"
 }
 
-# Interrupts end the shell, and the end of the shell, however it comes, ends what it started: the last one first, so that
-# the client can still deliver while it drains.
+# Interrupts end the shell, and the end of the shell, however it comes, ends what it started.
 stop_all() {
     trap - EXIT
     trap '' INT TERM HUP
     for pid in $pids; do
         kill -TERM "$pid" 2>/dev/null || true
-        waited=0
+    done
+    waited=0
+    for pid in $pids; do
         while [ $waited -lt 150 ] && kill -0 "$pid" 2>/dev/null; do
             sleep 0.1
             waited=$((waited + 1))
@@ -154,8 +155,7 @@ Things to try while it runs, in another terminal:
                                                              change an interval, add a key, break it: only that restarts
   $client_program status --admin $admin
   curl http://$admin/metrics
-  kill -9 $pid_client
-                                                             the client: that ends the demo; the next one goes on from there
+  kill -9 $pid_client                                          the client; ./dev demo goes on where it was
 Logs and state are in $directory. Ctrl-C stops all.
 
 END
@@ -186,7 +186,7 @@ hints
 
 # The listener's lines from the first on, in the foreground of whoever looks.
 tail -n +1 -f "$directory/listener.out" &
-pids="$! $pids"
+pids="$pids $!"
 
 while [ $order -lt 3 ]; do
     order=$((order + 1))

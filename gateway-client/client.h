@@ -1,0 +1,90 @@
+/* The client: one process, one gateway. Its rooms (configuration, streams, outbox, delivery, status) and how they are wired. */
+#ifndef GWC_CLIENT_H
+#define GWC_CLIENT_H
+
+#include "common/admin.h"
+#include "gateway-client/delivery.h"
+#include "gateway-client/outbox.h"
+#include "gateway-client/plan.h"
+#include "gateway-client/server.h"
+#include "gateway-client/stream.h"
+
+struct gwc_client_options {
+    const char *gateway_file;   /* --gateway */
+    const char *sources_path;   /* --event-sources */
+    const char *state_directory; /* --state */
+    const char *admin_address;  /* "none": no admin address */
+    int64_t drain_ms;           /* limit of an orderly end */
+};
+
+/* Runs until SIGTERM or SIGINT; the exit code (flags.h). */
+int gwc_client_run(const struct gwc_client_options *options);
+
+/* ---- for the rooms of the client alone ---- */
+
+/* A Gateway spec in force, or one whose watchers are still in use. */
+struct gwc_spec_version {
+    struct gwc_spec *spec;
+    unsigned users; /* deliveries that borrow from it, and one for being in force */
+};
+
+struct gwc_watcher {
+    const struct gwc_watcher_spec *spec;
+    struct gwc_spec_version *version;
+    struct gwc_delivery *delivery;    /* NULL: could not be opened, `reason` says why; tried again */
+    char reason[GW_REASON_MAX];
+};
+
+struct gwc_client {
+    const struct gwc_client_options *options;
+    struct gw_loop *loop;
+    struct gw_metrics *metrics;
+    struct gwc_outbox *outbox;
+    struct gw_http *http;
+    struct gw_rpc_client *rpc;
+    struct gw_admin *admin;
+    struct gw_signal *signals[3];
+    struct gw_timer *tick_timer, *end_timer;
+    struct gwc_files *gateway_watch, *sources_watch;
+    int64_t started_ms;
+
+    struct gw_arena arena; /* name and namespace, for life */
+    const char *name, *namespace_;
+
+    struct gwc_spec_version *version; /* in force */
+    struct gwc_sources *sources;      /* in force; NULL before the first good read */
+    struct gwc_server **servers;      /* as in the spec in force */
+    size_t servers_count;
+    struct gwc_watcher *watchers;
+    size_t watchers_count;
+    struct gwc_stream **streams;
+    size_t streams_count, streams_capacity;
+    struct gwc_stream_context context;
+
+    struct gw_problems gateway_problems, sources_problems; /* of the newest read; empty: it is in force */
+    int64_t loaded_ms;
+    bool outbox_full, stopping;
+    char outbox_reason[GW_REASON_MAX];
+    int64_t end_at_ms;
+
+    struct gw_family *sources_family;
+    struct gw_series *reloads_good, *reloads_bad, *loaded_series;
+};
+
+/* Reads the Gateway spec and puts it in force; verdict GWC_SPEC_BAD: the problems say why, the old one stays. */
+int gwc_client_load_gateway(struct gwc_client *client) GW_MUST_CHECK;
+/* Once, with the first spec. -EWOULDBLOCK, … with words in the log. */
+int gwc_client_open_outbox(struct gwc_client *client, const struct gwc_spec *spec) GW_MUST_CHECK;
+/* Reads the event sources and starts, changes and stops streams. */
+void gwc_client_load_sources(struct gwc_client *client);
+void gwc_client_stream_gone(struct gwc_client *client, struct gwc_stream *stream);
+/* Watchers that could not be opened are tried again. */
+void gwc_client_retry_watchers(struct gwc_client *client);
+void gwc_client_close_watchers(struct gwc_client *client);
+void gwc_client_close_streams(struct gwc_client *client);
+
+/* The JSON of /api/v1/status. */
+void gwc_status_write(struct gwc_client *client, struct gw_bytes *out);
+bool gwc_client_ready(void *client, struct gw_reason *reason);
+
+#endif

@@ -1,0 +1,527 @@
+/* A link: gRPC threads receive and append, the writer thread acknowledges, the loop hears about it. */
+#include "gateway-client/link.h"
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "common/text.h"
+
+#include "proto/argo/gateways/eventing.pb-c.h"
+#include "proto/argo/generic/generic.pb-c.h"
+#include "proto/gateway/v1/eventing.pb-c.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LINK_CREDIT = 4 }; /* messages of one link in the outbox's queue: the next one arrives while one is committed */
+
+struct gwc_link {
+    struct gw_loop *loop;
+    struct gwc_outbox *outbox;
+    struct gwc_server *server;
+    struct gw_rpc_stream *stream;
+    enum gwc_contract contract;
+    struct gw_arena arena;
+    const char *gateway, *key, *type, *name, *event_source; /* event_source: CloudEvents source */
+    const char *event_type;
+
+    struct gwc_link_hooks hooks; /* loop thread, as is `abandoned` */
+    void *user;
+    bool abandoned, told_started, told_ended;
+    struct gw_task task, release_task;
+
+    atomic_int references; /* the loop's, the call's until its end, one for each append under way */
+    atomic_uint_least64_t events;
+    atomic_int_least64_t last_event_ms;
+    uint64_t received; /* sequence; gRPC stream thread */
+    bool refused;      /* gRPC stream thread: what came was nonsense, nothing more is taken */
+
+    pthread_mutex_t lock; /* guards what the gRPC thread tells the loop */
+    bool started, notice_waits, warning, ended;
+    int status;
+    char notice[GW_REASON_MAX], message[GW_REASON_MAX];
+};
+
+struct link_append {
+    struct gwc_append append;
+    struct gwc_link *link;
+    uint64_t sequence;
+    struct gw_bytes position;
+};
+
+static void link_unref(struct gwc_link *link)
+{
+    if (atomic_fetch_sub(&link->references, 1) == 1)
+        gw_loop_post(link->loop, &link->release_task); /* the last task of this link: the loop frees it */
+}
+
+/* ---- telling the loop ---- */
+
+static void link_free(struct gwc_link *link)
+{
+    gw_rpc_stream_free(link->stream);
+    gwc_server_unref(link->server); /* its channel outlives the stream */
+    pthread_mutex_destroy(&link->lock);
+    gw_arena_done(&link->arena);
+    free(link);
+}
+
+static void on_task(struct gw_task *task)
+{
+    struct gwc_link *link = GW_CONTAINER_OF(task, struct gwc_link, task);
+    char notice[GW_REASON_MAX];
+
+    pthread_mutex_lock(&link->lock);
+    bool started = link->started && !link->told_started;
+    bool noticed = link->notice_waits, warning = link->warning;
+    bool ended = link->ended && !link->told_ended;
+    memcpy(notice, link->notice, sizeof(notice));
+    link->notice_waits = false;
+    link->told_started |= started;
+    link->told_ended |= ended;
+    pthread_mutex_unlock(&link->lock);
+
+    if (started && !link->abandoned)
+        link->hooks.started(link->user);
+    if (noticed && !link->abandoned)
+        link->hooks.notice(link->user, warning, notice);
+    if (ended) {
+        if (!link->abandoned)
+            link->hooks.ended(link->user, link->status, link->message);
+        link_unref(link); /* the loop's: the end has been heard */
+    }
+}
+
+static void on_release(struct gw_task *task)
+{
+    struct gwc_link *link = GW_CONTAINER_OF(task, struct gwc_link, release_task);
+
+    if (!link->abandoned)
+        link->hooks.released(link->user);
+    link_free(link);
+}
+
+static void link_tell_started(struct gwc_link *link)
+{
+    pthread_mutex_lock(&link->lock);
+    link->started = true;
+    pthread_mutex_unlock(&link->lock);
+    gw_loop_post(link->loop, &link->task);
+}
+
+static void link_tell_notice(struct gwc_link *link, bool warning, const char *message)
+{
+    pthread_mutex_lock(&link->lock);
+    snprintf(link->notice, sizeof(link->notice), "%s", message);
+    link->warning = warning;
+    link->notice_waits = true;
+    pthread_mutex_unlock(&link->lock);
+    gw_loop_post(link->loop, &link->task);
+}
+
+/* ---- appending: gRPC stream thread ---- */
+
+static void link_refuse(struct gwc_link *link, const char *format, const char *detail)
+{
+    struct gw_reason reason;
+
+    gw_reason_set(&reason, format, detail);
+    link->refused = true;
+    pthread_mutex_lock(&link->lock);
+    if (link->message[0] == '\0')
+        memcpy(link->message, reason.text, sizeof(link->message));
+    pthread_mutex_unlock(&link->lock);
+    gw_rpc_stream_cancel(link->stream);
+}
+
+static void link_acknowledge(struct gwc_link *link, uint64_t sequence)
+{
+    Gateway__V1__StreamRequest request = GATEWAY__V1__STREAM_REQUEST__INIT;
+    Gateway__V1__Acknowledgement acknowledgement = GATEWAY__V1__ACKNOWLEDGEMENT__INIT;
+
+    acknowledgement.sequence = sequence;
+    request.request_case = GATEWAY__V1__STREAM_REQUEST__REQUEST_ACKNOWLEDGED;
+    request.acknowledged = &acknowledgement;
+    if (gw_rpc_stream_send_latest(link->stream, &request.base) < 0)
+        gw_rpc_stream_cancel(link->stream); /* it will come again, and be acknowledged then */
+}
+
+static void append_free(struct link_append *append)
+{
+    free(append->append.events);
+    free(append->append.natural);
+    gw_bytes_done(&append->position);
+    free(append);
+}
+
+static void on_durable(struct gwc_append *base, bool ok)
+{
+    struct link_append *append = GW_CONTAINER_OF(base, struct link_append, append);
+    struct gwc_link *link = append->link;
+
+    if (ok) {
+        atomic_fetch_add(&link->events, base->count);
+        atomic_store(&link->last_event_ms, gw_clock_realtime_ns() / GW_NS_PER_MS);
+        if (link->contract == GWC_CONTRACT_V1)
+            link_acknowledge(link, append->sequence);
+        gw_rpc_stream_credit(link->stream, 1);
+    }
+    append_free(append);
+    link_unref(link);
+}
+
+static struct link_append *append_new(struct gwc_link *link, size_t count)
+{
+    struct link_append *append = calloc(1, sizeof(*append));
+
+    if (append == NULL)
+        return NULL;
+    append->link = link;
+    append->append.durable = on_durable;
+    append->append.source_key = link->key;
+    append->append.events = calloc(count + 1, sizeof(*append->append.events));
+    append->append.natural = calloc(count + 1, sizeof(*append->append.natural));
+    if (append->append.events != NULL && append->append.natural != NULL)
+        return append;
+    append_free(append);
+    return NULL;
+}
+
+static void append_drop(struct link_append *append)
+{
+    for (size_t i = 0; i < append->append.count; i++)
+        gw_event_unref(append->append.events[i]);
+    append_free(append);
+}
+
+static void link_append(struct gwc_link *link, struct link_append *append)
+{
+    atomic_fetch_add(&link->references, 1);
+    append->append.position = gw_bytes_view(&append->position);
+    gwc_outbox_append(link->outbox, &append->append);
+}
+
+/* Fills in what the server left out, checks the whole, and adds it. */
+static bool append_event(struct gwc_link *link, struct link_append *append, struct gw_event_fields *fields,
+                         struct gw_reason *reason)
+{
+    char uuid[GW_UUID_SIZE];
+    bool natural = fields->id.size > 0;
+
+    if (!natural)
+        fields->id = gw_view_text(gw_uuid7(uuid));
+    if (fields->source.size == 0)
+        fields->source = gw_view_text(link->event_source);
+    if (fields->type.size == 0)
+        fields->type = gw_view_text(link->event_type);
+    if (fields->subject.size == 0)
+        fields->subject = gw_view_text(link->name);
+    if (fields->time_ns == 0)
+        fields->time_ns = gw_clock_realtime_ns();
+    if (fields->data_content_type.size == 0 && fields->data.size > 0)
+        fields->data_content_type =
+            gw_view_text(gw_json_valid(fields->data) ? "application/json" : "application/octet-stream");
+    fields->gateway = gw_view_text(link->gateway);
+    fields->event_source = gw_view_text(link->name);
+    fields->kind = gw_view_text(link->type);
+    if (!gw_event_check(fields, reason))
+        return false;
+    struct gw_event *event = gw_event_new(fields);
+    if (event == NULL) {
+        gw_reason_set(reason, "no memory left");
+        return false;
+    }
+    append->append.natural[append->append.count] = natural;
+    append->append.events[append->append.count++] = event;
+    return true;
+}
+
+static struct gw_view view_of(ProtobufCBinaryData data)
+{
+    return gw_view(data.data, data.len);
+}
+
+enum { EXTENSIONS_MAX = 64 };
+
+static bool append_v1(struct gwc_link *link, struct link_append *append, const Gateway__V1__Event *event,
+                      struct gw_reason *reason)
+{
+    struct gw_extension extensions[EXTENSIONS_MAX];
+
+    if (event->sequence != link->received + 1 || event->n_extensions > EXTENSIONS_MAX) {
+        gw_reason_set(reason, "event %llu follows event %llu, or has more than %d extensions",
+                      (unsigned long long)event->sequence, (unsigned long long)link->received, EXTENSIONS_MAX);
+        return false;
+    }
+    for (size_t i = 0; i < event->n_extensions; i++)
+        extensions[i] = (struct gw_extension){gw_view_text(event->extensions[i]->name),
+                                              gw_view_text(event->extensions[i]->value), GW_EXTENSION_TEXT};
+    struct gw_event_fields fields = {
+        .id = gw_view_text(event->id),
+        .source = gw_view_text(event->source),
+        .type = gw_view_text(event->type),
+        .subject = gw_view_text(event->subject),
+        .data_content_type = gw_view_text(event->data_content_type),
+        .data_schema = gw_view_text(event->data_schema),
+        .partition_key = gw_view_text(event->partition_key),
+        .time_ns = event->time_ns,
+        .data = view_of(event->data),
+        .extensions = extensions,
+        .extensions_count = event->n_extensions,
+    };
+    if (!append_event(link, append, &fields, reason))
+        return false;
+    link->received = event->sequence;
+    append->sequence = event->sequence;
+    if (event->position.len > 0) {
+        gw_bytes_clear(&append->position);
+        gw_bytes_append_view(&append->position, view_of(event->position));
+    }
+    return !append->position.failed;
+}
+
+static void receive_events(struct gwc_link *link, const Gateway__V1__Events *events)
+{
+    struct gw_reason reason = {"no memory left"};
+    struct link_append *append = append_new(link, events->n_events);
+    bool good = append != NULL;
+
+    for (size_t i = 0; good && i < events->n_events; i++)
+        good = append_v1(link, append, events->events[i], &reason);
+    if (!good) {
+        if (append != NULL)
+            append_drop(append);
+        link_refuse(link, "the gateway-server sent an event that cannot be: %s", reason.text);
+    } else if (append->append.count > 0) {
+        link_append(link, append);
+    } else {
+        append_free(append);
+        gw_rpc_stream_credit(link->stream, 1);
+    }
+}
+
+static void receive_v1(struct gwc_link *link, struct gw_view bytes)
+{
+    Gateway__V1__StreamResponse *response =
+        gateway__v1__stream_response__unpack(NULL, bytes.size, (const uint8_t *)bytes.data);
+
+    if (response == NULL) {
+        link_refuse(link, "the gateway-server sent what is not a %s", "gateway.v1.StreamResponse");
+        return;
+    }
+    if (response->response_case == GATEWAY__V1__STREAM_RESPONSE__RESPONSE_EVENTS) {
+        receive_events(link, response->events);
+    } else {
+        if (response->response_case == GATEWAY__V1__STREAM_RESPONSE__RESPONSE_STARTED)
+            link_tell_started(link);
+        if (response->response_case == GATEWAY__V1__STREAM_RESPONSE__RESPONSE_NOTICE)
+            link_tell_notice(link, response->notice->severity != GATEWAY__V1__NOTICE__SEVERITY__INFO,
+                             response->notice->message);
+        gw_rpc_stream_credit(link->stream, 1);
+    }
+    gateway__v1__stream_response__free_unpacked(response, NULL);
+}
+
+/* gateways.Event and generic.Event have the same fields: one decoder reads both. */
+static void receive_argo(struct gwc_link *link, struct gw_view bytes)
+{
+    Gateways__Event *event = gateways__event__unpack(NULL, bytes.size, (const uint8_t *)bytes.data);
+    struct gw_reason reason = {"no memory left"};
+
+    if (event == NULL) {
+        link_refuse(link, "the gateway-server sent what is not an %s", "Event");
+        return;
+    }
+    struct gw_event_fields fields = {.data = view_of(event->payload)};
+    struct link_append *append = append_new(link, 1);
+    if (append != NULL && append_event(link, append, &fields, &reason)) {
+        link_tell_started(link);
+        link_append(link, append);
+    } else {
+        if (append != NULL)
+            append_drop(append);
+        link_refuse(link, "the gateway-server sent an event that cannot be: %s", reason.text);
+    }
+    gateways__event__free_unpacked(event, NULL);
+}
+
+static void on_message(void *user, struct gw_view bytes)
+{
+    struct gwc_link *link = user;
+
+    if (link->refused)
+        return;
+    if (link->contract == GWC_CONTRACT_V1)
+        receive_v1(link, bytes);
+    else
+        receive_argo(link, bytes);
+}
+
+static void on_end(void *user, int status, const char *message)
+{
+    struct gwc_link *link = user;
+
+    pthread_mutex_lock(&link->lock);
+    link->ended = true;
+    link->status = link->refused ? GW_RPC_DATA_LOSS : status;
+    if (!link->refused)
+        snprintf(link->message, sizeof(link->message), "%s", message);
+    pthread_mutex_unlock(&link->lock);
+    gw_loop_post(link->loop, &link->task);
+    link_unref(link);
+}
+
+/* ---- opening ---- */
+
+static int open_v1(struct gwc_link *link, const struct gwc_link_options *options,
+                   const struct gw_rpc_stream_hooks *hooks)
+{
+    Gateway__V1__StreamRequest request = GATEWAY__V1__STREAM_REQUEST__INIT;
+    Gateway__V1__EventSource start = GATEWAY__V1__EVENT_SOURCE__INIT;
+    const struct gwc_source *source = options->source;
+
+    start.id = (char *)(uintptr_t)source->id;
+    start.gateway = (char *)(uintptr_t)options->gateway;
+    start.namespace_ = (char *)(uintptr_t)options->namespace_;
+    start.type = (char *)(uintptr_t)source->type;
+    start.name = (char *)(uintptr_t)source->name;
+    start.config = (ProtobufCBinaryData){source->config.size, (uint8_t *)(uintptr_t)source->config.data};
+    start.position = (ProtobufCBinaryData){options->position.size, (uint8_t *)(uintptr_t)options->position.data};
+    request.request_case = GATEWAY__V1__STREAM_REQUEST__REQUEST_START;
+    request.start = &start;
+    struct gw_rpc_stream_options call = {.path = "/gateway.v1.Eventing/Stream", .first = &request.base};
+    return gw_rpc_stream_open(&link->stream, gwc_server_channel(options->server, NULL), &call, hooks, link);
+}
+
+static int open_argo(struct gwc_link *link, const struct gwc_link_options *options,
+                     const struct gw_rpc_stream_hooks *hooks)
+{
+    Gateways__EventSource start = GATEWAYS__EVENT_SOURCE__INIT;
+    const struct gwc_source *source = options->source;
+
+    start.id = (char *)(uintptr_t)source->id;
+    start.name = (char *)(uintptr_t)source->name;
+    start.value = (ProtobufCBinaryData){source->config.size, (uint8_t *)(uintptr_t)source->config.data};
+    start.type = (char *)(uintptr_t)(options->contract == GWC_CONTRACT_ARGO_011 ? "v0.10" : source->type);
+    struct gw_rpc_stream_options call = {
+        .path = "/gateways.Eventing/StartEventSource", .first = &start.base, .half_close = true};
+    return gw_rpc_stream_open(&link->stream, gwc_server_channel(options->server, NULL), &call, hooks, link);
+}
+
+static int open_generic(struct gwc_link *link, const struct gwc_link_options *options,
+                        const struct gw_rpc_stream_hooks *hooks)
+{
+    Generic__EventSource start = GENERIC__EVENT_SOURCE__INIT;
+    const struct gwc_source *source = options->source;
+
+    start.name = (char *)(uintptr_t)source->name;
+    start.config = (ProtobufCBinaryData){source->config.size, (uint8_t *)(uintptr_t)source->config.data};
+    struct gw_rpc_stream_options call = {
+        .path = "/generic.Eventing/StartEventSource", .first = &start.base, .half_close = true};
+    return gw_rpc_stream_open(&link->stream, gwc_server_channel(options->server, NULL), &call, hooks, link);
+}
+
+/* CloudEvents source: a URI-reference, so what is not of a path segment is percent-encoded. */
+static const char *source_uri(struct gw_arena *arena, const struct gwc_link_options *options)
+{
+    struct gw_bytes uri = {0};
+    const char *const parts[] = {options->namespace_, options->gateway, options->source->key};
+
+    gw_bytes_append_text(&uri, "/gateways");
+    for (size_t i = 0; i < GW_COUNT_OF(parts); i++) {
+        gw_bytes_append_char(&uri, '/');
+        for (const char *byte = parts[i]; *byte != '\0'; byte++) {
+            if (strchr("!$&'()*+,;=:@-._~", *byte) != NULL || (*byte >= '0' && *byte <= '9') ||
+                ((*byte | 0x20) >= 'a' && (*byte | 0x20) <= 'z'))
+                gw_bytes_append_char(&uri, *byte);
+            else
+                gw_bytes_printf(&uri, "%%%02X", (unsigned char)*byte);
+        }
+    }
+    const char *copy = uri.failed ? NULL : gw_arena_copy(arena, gw_bytes_view(&uri));
+    gw_bytes_done(&uri);
+    return copy;
+}
+
+static int link_copy(struct gwc_link *link, const struct gwc_link_options *options)
+{
+    link->gateway = gw_arena_copy(&link->arena, gw_view_text(options->gateway));
+    link->key = gw_arena_copy(&link->arena, gw_view_text(options->source->key));
+    link->type = gw_arena_copy(&link->arena, gw_view_text(options->source->type));
+    link->name = gw_arena_copy(&link->arena, gw_view_text(options->source->name));
+    link->event_source = source_uri(&link->arena, options);
+    link->event_type = gw_arena_printf(&link->arena, "sluice.%s", options->source->type);
+    if (link->gateway == NULL || link->key == NULL || link->type == NULL || link->name == NULL ||
+        link->event_source == NULL || link->event_type == NULL)
+        return GW_RAISE(-ENOMEM);
+    return 0;
+}
+
+static int link_call(struct gwc_link *link, const struct gwc_link_options *options)
+{
+    static const struct gw_rpc_stream_hooks hooks = {on_message, on_end};
+
+    GW_TRY(link_copy(link, options));
+    if (options->contract == GWC_CONTRACT_V1)
+        GW_TRY(open_v1(link, options, &hooks));
+    else if (options->contract == GWC_CONTRACT_GENERIC)
+        GW_TRY(open_generic(link, options, &hooks));
+    else
+        GW_TRY(open_argo(link, options, &hooks));
+    return 0;
+}
+
+int gwc_link_open(struct gwc_link **ret_link, const struct gwc_link_options *options,
+                  const struct gwc_link_hooks *hooks, void *user)
+{
+    struct gwc_link *link = calloc(1, sizeof(*link));
+
+    if (link == NULL)
+        return GW_RAISE(-ENOMEM);
+    link->loop = options->loop;
+    link->outbox = options->outbox;
+    link->contract = options->contract;
+    link->hooks = *hooks;
+    link->user = user;
+    link->task.run = on_task;
+    link->release_task.run = on_release;
+    link->references = 2;
+    pthread_mutex_init(&link->lock, NULL);
+    int fault = link_call(link, options);
+    if (fault != 0) {
+        pthread_mutex_destroy(&link->lock);
+        gw_arena_done(&link->arena);
+        free(link);
+        return fault;
+    }
+    link->server = gwc_server_ref(options->server);
+    *ret_link = link;
+    gw_rpc_stream_credit(link->stream, LINK_CREDIT);
+    return 0;
+}
+
+void gwc_link_cancel(struct gwc_link *link)
+{
+    gw_rpc_stream_cancel(link->stream);
+}
+
+struct gwc_link *gwc_link_abandon(struct gwc_link *link)
+{
+    if (link == NULL)
+        return NULL;
+    link->abandoned = true;
+    gw_rpc_stream_cancel(link->stream);
+    return NULL;
+}
+
+uint64_t gwc_link_events(const struct gwc_link *link)
+{
+    return atomic_load(&link->events);
+}
+
+int64_t gwc_link_last_event_ms(const struct gwc_link *link)
+{
+    return atomic_load(&link->last_event_ms);
+}

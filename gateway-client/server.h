@@ -1,0 +1,20 @@
+/* A gateway-server, seen from the client: its spec and the channel to it, shared by the streams of its type.
+ * Loop thread only; counted. */
+#ifndef GWC_SERVER_H
+#define GWC_SERVER_H
+
+#include "common/rpc_client.h"
+#include "gateway-client/spec.h"
+
+struct gwc_server;
+
+/* The spec is copied. */
+int gwc_server_new(struct gwc_server **ret_server, struct gw_rpc_client *rpc, const struct gwc_server_spec *spec)
+    GW_MUST_CHECK;
+struct gwc_server *gwc_server_ref(struct gwc_server *server);
+struct gwc_server *gwc_server_unref(struct gwc_server *server); /* the last one closes the channel */
+const struct gwc_server_spec *gwc_server_spec(const struct gwc_server *server);
+/* Opened when first asked for. NULL with words: the address or the TLS files are wrong (asked again later: they may heal). */
+struct gw_rpc_channel *gwc_server_channel(struct gwc_server *server, struct gw_reason *reason);
+
+#endif

@@ -1,0 +1,79 @@
+/* A stream: the supervisor of one event source. It validates, starts, watches, and starts again, for ever.
+ *
+ *              ┌──────────────────────── back-off ◀───────────────────────┐
+ *              ▼                                                           │
+ *     ┌──────────────┐  good  ┌──────────┐  started  ┌─────────┐  ended    │
+ *     │  validating  │ ─────▶ │ starting │ ────────▶ │ running │ ──────────┤
+ *     └──────┬───────┘        └────┬─────┘           └─────────┘           │
+ *            │ bad: invalid        │ refused, unreachable: failing         │
+ *            └─────────────────────┴───────────────────────────────────────┘
+ *
+ * A new configuration is validated while the old one runs, and takes its place only when it is good; a bad one is
+ * shown, and the last good one keeps running. Loop thread only. */
+#ifndef GWC_STREAM_H
+#define GWC_STREAM_H
+
+#include "common/metrics.h"
+#include "gateway-client/outbox.h"
+#include "gateway-client/server.h"
+#include "gateway-client/sources.h"
+
+enum gwc_stream_state {
+    GWC_STREAM_VALIDATING,
+    GWC_STREAM_STARTING,
+    GWC_STREAM_RUNNING,
+    GWC_STREAM_INVALID, /* refused by the server; tried again now and then */
+    GWC_STREAM_FAILING, /* the server or the source is not there; tried again soon */
+    GWC_STREAM_STOPPED,
+};
+extern const char *const gwc_stream_state_names[]; /* in enum order */
+
+struct gwc_stream;
+
+/* What all streams of a gateway share; borrowed for the life of the stream. */
+struct gwc_stream_context {
+    struct gw_loop *loop;
+    struct gwc_outbox *outbox;
+    const char *gateway, *namespace_;
+    struct gw_family *events, *running, *restarts; /* labels: source,type */
+    /* The state or the message changed. May be NULL. */
+    void (*changed)(void *user, struct gwc_stream *stream);
+    /* The stream has ended after gwc_stream_stop(): free it. */
+    void (*stopped)(void *user, struct gwc_stream *stream);
+    void *user;
+};
+
+struct gwc_stream_status {
+    const char *key, *type, *name, *id;
+    enum gwc_stream_state state;
+    const char *message;       /* why it is in this state; "" when there is nothing to say */
+    const char *notice;        /* the server's last warning; "" */
+    const char *refused;       /* an edit that was refused while the last good configuration runs; "" */
+    const char *contract;      /* spoken with the server; "" unknown */
+    int64_t since_ms;          /* realtime of the last change of state */
+    int64_t next_attempt_ms;   /* realtime; 0: none planned */
+    uint64_t restarts, events;
+    int64_t last_event_ms;     /* realtime; 0: never */
+};
+
+/* Begins at once. The source is copied; the server is referenced. */
+int gwc_stream_open(struct gwc_stream **ret_stream, const struct gwc_stream_context *context, struct gwc_server *server,
+                    const struct gwc_source *source) GW_MUST_CHECK;
+/* Another configuration, or another server for the same key. */
+int gwc_stream_update(struct gwc_stream *stream, struct gwc_server *server, const struct gwc_source *source)
+    GW_MUST_CHECK;
+/* Words about an entry that could not even be read; "" takes them back. */
+void gwc_stream_refuse(struct gwc_stream *stream, const char *words);
+/* Ends it; context->stopped() comes, possibly from within this call. */
+void gwc_stream_stop(struct gwc_stream *stream);
+/* At any time; nothing is called any more. */
+struct gwc_stream *gwc_stream_free(struct gwc_stream *stream);
+
+/* Brings the counters of the metrics up to date: now and then. */
+void gwc_stream_count(struct gwc_stream *stream);
+struct gwc_server *gwc_stream_server(const struct gwc_stream *stream); /* the one it uses, or will use; borrowed */
+void gwc_stream_status(const struct gwc_stream *stream, struct gwc_stream_status *ret_status);
+const char *gwc_stream_key(const struct gwc_stream *stream);
+bool gwc_stream_stopping(const struct gwc_stream *stream);
+
+#endif

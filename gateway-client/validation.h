@@ -1,0 +1,39 @@
+/* Validation: asks a gateway-server whether it can run an event source, in whichever contract it speaks. */
+#ifndef GWC_VALIDATION_H
+#define GWC_VALIDATION_H
+
+#include "common/loop.h"
+#include "common/rpc_client.h"
+#include "gateway-client/sources.h"
+
+enum gwc_validity {
+    GWC_VALID,
+    GWC_INVALID,     /* the server says no: `problems` */
+    GWC_UNREACHABLE, /* nobody answered, or nonsense: `reason` */
+};
+
+struct gwc_validated {
+    enum gwc_validity validity;
+    enum gwc_contract contract;         /* the one that answered; of GWC_VALID only */
+    const struct gw_problems *problems; /* borrowed during done(); lines count in the source's config */
+    const char *reason;                 /* borrowed during done() */
+};
+
+struct gwc_validation;
+
+struct gwc_validation_options {
+    struct gw_loop *loop;
+    struct gw_rpc_channel *channel;
+    enum gwc_contract contract; /* AUTO: ours first, then Argo's, then generic */
+    const char *gateway, *namespace_;
+    const struct gwc_source *source;
+    int64_t deadline_ms;        /* of each question */
+};
+
+/* Everything is copied. `done` runs on the loop, exactly once, never from within this call. Loop thread. */
+int gwc_validation_begin(struct gwc_validation **ret_validation, const struct gwc_validation_options *options,
+                         void (*done)(void *user, const struct gwc_validated *validated), void *user) GW_MUST_CHECK;
+/* done() is not called any more. The handle is dead after done() anyway. */
+struct gwc_validation *gwc_validation_cancel(struct gwc_validation *validation);
+
+#endif
