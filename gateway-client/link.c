@@ -123,17 +123,25 @@ static void link_tell_notice(struct gwc_link *link, bool warning, const char *me
 
 /* ---- appending: gRPC stream thread ---- */
 
-static void link_refuse(struct gwc_link *link, const char *format, const char *detail)
+static void link_refuse(struct gwc_link *link, const char *what)
 {
     struct gw_reason reason;
 
-    gw_reason_set(&reason, format, detail);
+    gw_reason_set(&reason, "the gateway-server sent %s", what);
     link->refused = true;
     pthread_mutex_lock(&link->lock);
     if (link->message[0] == '\0')
         memcpy(link->message, reason.text, sizeof(link->message));
     pthread_mutex_unlock(&link->lock);
     gw_rpc_stream_cancel(link->stream);
+}
+
+static void link_refuse_event(struct gwc_link *link, const struct gw_reason *why)
+{
+    char what[GW_REASON_MAX + 32];
+
+    snprintf(what, sizeof(what), "an event that cannot be: %s", why->text);
+    link_refuse(link, what);
 }
 
 static void link_acknowledge(struct gwc_link *link, uint64_t sequence)
@@ -293,7 +301,7 @@ static void receive_events(struct gwc_link *link, const Gateway__V1__Events *eve
     if (!good) {
         if (append != NULL)
             append_drop(append);
-        link_refuse(link, "the gateway-server sent an event that cannot be: %s", reason.text);
+        link_refuse_event(link, &reason);
     } else if (append->append.count > 0) {
         link_append(link, append);
     } else {
@@ -308,7 +316,7 @@ static void receive_v1(struct gwc_link *link, struct gw_view bytes)
         gateway__v1__stream_response__unpack(NULL, bytes.size, (const uint8_t *)bytes.data);
 
     if (response == NULL) {
-        link_refuse(link, "the gateway-server sent what is not a %s", "gateway.v1.StreamResponse");
+        link_refuse(link, "what is not a gateway.v1.StreamResponse");
         return;
     }
     if (response->response_case == GATEWAY__V1__STREAM_RESPONSE__RESPONSE_EVENTS) {
@@ -331,7 +339,7 @@ static void receive_argo(struct gwc_link *link, struct gw_view bytes)
     struct gw_reason reason = {"no memory left"};
 
     if (event == NULL) {
-        link_refuse(link, "the gateway-server sent what is not an %s", "Event");
+        link_refuse(link, "what is not an Event");
         return;
     }
     struct gw_event_fields fields = {.data = view_of(event->payload)};
@@ -342,7 +350,7 @@ static void receive_argo(struct gwc_link *link, struct gw_view bytes)
     } else {
         if (append != NULL)
             append_drop(append);
-        link_refuse(link, "the gateway-server sent an event that cannot be: %s", reason.text);
+        link_refuse_event(link, &reason);
     }
     gateways__event__free_unpacked(event, NULL);
 }
