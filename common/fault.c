@@ -90,7 +90,8 @@ static size_t cut_at_character(const char *text, size_t size)
     return size - start > 3 ? size : start;
 }
 
-static void reason_set_arguments(struct gw_reason *reason, const char *format, va_list arguments)
+static void GW_PRINTF(2, 0)
+    reason_set_arguments(struct gw_reason *reason, const char *format, va_list arguments)
 {
     /* Words may quote the reason they replace ("server x: %s"), so they are composed beside it. */
     char text[GW_REASON_MAX + 4];
