@@ -63,7 +63,7 @@ extern const char *const gw_event_mode_names[];
 
 /* The request that carries the event: body appended to `body`, header lines ("Name: value", each NUL-terminated, one behind
  * another) to `headers`, `*ret_headers_count` of them. A body that is the data itself (binary) is not copied: *ret_body
- * then points to the event's data, otherwise to `body`. -ENOMEM. */
+ * then points to the event's data, otherwise to `body`. No Content-Type line means: send none. -ENOMEM. */
 int gw_event_encode(const struct gw_event *const *events, size_t count, enum gw_event_mode mode,
                     struct gw_bytes *headers, size_t *ret_headers_count, struct gw_bytes *body,
                     struct gw_view *ret_body) GW_MUST_CHECK;

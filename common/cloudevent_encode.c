@@ -167,18 +167,17 @@ static void header_attribute(struct gw_bytes *headers, size_t *count, struct gw_
     gw_event_header_end(headers, count);
 }
 
-/* Without datacontenttype the structured form means application/json (JSON format, 3.1); in binary that must be said. An
- * empty Content-Type line takes away the one that the HTTP client would invent. */
+/* Without datacontenttype the structured form means application/json (JSON format, 3.1); in binary that must be said. */
 static void header_content_type(struct gw_bytes *headers, size_t *count, const struct gw_event_fields *fields)
 {
-    if (fields->data_content_type.size > 0) {
-        gw_bytes_append_text(headers, "Content-Type: ");
-        gw_bytes_append_view(headers, fields->data_content_type);
-    } else if (fields->data.size > 0 && gw_json_valid(fields->data)) {
-        gw_bytes_append_text(headers, "Content-Type: application/json");
-    } else {
-        gw_bytes_append_text(headers, "Content-Type:");
-    }
+    struct gw_view media_type = fields->data_content_type;
+
+    if (media_type.size == 0 && fields->data.size > 0 && gw_json_valid(fields->data))
+        media_type = gw_view_text("application/json");
+    if (media_type.size == 0)
+        return;
+    gw_bytes_append_text(headers, "Content-Type: ");
+    gw_bytes_append_view(headers, media_type);
     gw_event_header_end(headers, count);
 }
 
@@ -247,7 +246,7 @@ int gw_event_encode(const struct gw_event *const *events, size_t count, enum gw_
         gw_event_encode_legacy_03(fields, headers, &lines, body, &body_is_data);
         break;
     case GW_EVENT_LEGACY_03_JSON:
-        gw_event_encode_legacy_03_json(fields, headers, &lines, body);
+        gw_event_encode_legacy_03_json(fields, body);
         break;
     }
     if (headers->failed || body->failed)

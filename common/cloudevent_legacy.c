@@ -131,13 +131,9 @@ void gw_event_encode_legacy_03(const struct gw_event_fields *fields, struct gw_b
 }
 
 /* Keys in the order of Go's maps, no Content-Type, and nothing that tells base64 from text: as v0.16 sent it. */
-void gw_event_encode_legacy_03_json(const struct gw_event_fields *fields, struct gw_bytes *headers,
-                                    size_t *ret_headers_count, struct gw_bytes *body)
+void gw_event_encode_legacy_03_json(const struct gw_event_fields *fields, struct gw_bytes *body)
 {
     char time[GW_TIME_MAX];
-
-    gw_bytes_append_text(headers, "Content-Type:");
-    gw_event_header_end(headers, ret_headers_count);
 
     gw_bytes_append_text(body, "{\"data\":");
     if (gw_json_valid(fields->data))

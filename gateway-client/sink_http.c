@@ -165,9 +165,7 @@ static int sink_headers(const struct gwc_watcher_spec *spec, struct gw_arena *ar
         const struct gw_setting_pair *header = &spec->headers.items[i];
 
         GW_TRY(header_check(header, reason));
-        /* "Name;" is how libcurl is told to send a header that has no value */
-        lines[i] = header->value[0] == '\0' ? gw_arena_printf(arena, "%s;", header->name)
-                                            : gw_arena_printf(arena, "%s: %s", header->name, header->value);
+        lines[i] = gw_arena_printf(arena, "%s: %s", header->name, header->value);
         if (lines[i] == NULL)
             return GW_RAISE(-ENOMEM);
     }

@@ -339,7 +339,7 @@ static void binary_says_what_the_data_is(void **state)
                                          "ce-source: /shop/orders", "ce-type: com.acme.paid", NULL});
     fields.data = V("\x01");
     assert_headers(&fields, GW_EVENT_BINARY,
-                   (const char *const[]){"Content-Type:", "ce-specversion: 1.0", "ce-id: " UUID,
+                   (const char *const[]){"ce-specversion: 1.0", "ce-id: " UUID,
                                          "ce-source: /shop/orders", "ce-type: com.acme.paid", NULL});
     /* data that would be taken for the event itself, and a header that would be two */
     fields.data_content_type = V("Application/CloudEvents+json");
@@ -418,7 +418,7 @@ static void legacy_03_json_is_v016_to_the_byte(void **state)
     struct gw_event_fields fields = an_event();
 
     (void)state;
-    assert_headers(&fields, GW_EVENT_LEGACY_03_JSON, (const char *const[]){"Content-Type:", NULL});
+    assert_headers(&fields, GW_EVENT_LEGACY_03_JSON, (const char *const[]){NULL});
     assert_body(&fields, GW_EVENT_LEGACY_03_JSON,
                 "{\"data\":{\"sku\":\"A-1\"},\"datacontenttype\":\"application/json\",\"id\":\"" UUID_HEX "\","
                 "\"source\":\"shop-gw\",\"specversion\":\"0.3\",\"subject\":\"orders\","
