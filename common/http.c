@@ -1,0 +1,242 @@
+/* HTTP client: libcurl's multi interface on the loop. */
+#include "common/http_parts.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* curl stops watching a socket whenever no request is on it, and starts again with the next one: for a kept connection
+ * that would be two changes of the epoll set a request. So a socket that we opened ourselves, and whose end we are
+ * told, stays watched in between. */
+struct http_socket {
+    struct gw_http *http;
+    struct gw_poll *poll;
+    int descriptor;
+    bool opened_here, wanted;
+};
+
+static void http_destroy(struct gw_http *http);
+
+static void http_reap(struct gw_http *http)
+{
+    CURLMsg *message;
+    int left;
+
+    while (!http->closed && (message = curl_multi_info_read(http->multi, &left)) != NULL) {
+        struct gw_http_call *call = NULL;
+        CURL *easy = message->easy_handle;
+        CURLcode result = message->data.result;
+
+        curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call);
+        curl_multi_remove_handle(http->multi, easy);
+        http_call_finish(http, call, result);
+    }
+    if (http->closed)
+        http_destroy(http);
+}
+
+/* ---- sockets ---- */
+
+static struct http_socket *socket_find(struct gw_http *http, int descriptor)
+{
+    return (size_t)descriptor < http->sockets_count ? http->sockets[descriptor] : NULL;
+}
+
+static bool sockets_reach(struct gw_http *http, size_t descriptor)
+{
+    size_t count = GW_MAX((size_t)64, http->sockets_count);
+    struct http_socket **sockets;
+
+    while (count <= descriptor)
+        count *= 2;
+    if (count == http->sockets_count)
+        return true;
+    sockets = realloc(http->sockets, count * sizeof(*sockets));
+    if (sockets == NULL)
+        return false;
+    memset(sockets + http->sockets_count, 0, (count - http->sockets_count) * sizeof(*sockets));
+    http->sockets = sockets;
+    http->sockets_count = count;
+    return true;
+}
+
+static struct http_socket *socket_add(struct gw_http *http, int descriptor)
+{
+    struct http_socket *one;
+
+    if (!sockets_reach(http, (size_t)descriptor))
+        return NULL;
+    one = calloc(1, sizeof(*one));
+    if (one == NULL)
+        return NULL;
+    one->http = http;
+    one->descriptor = descriptor;
+    http->sockets[descriptor] = one;
+    return one;
+}
+
+static void socket_remove(struct http_socket *one)
+{
+    gw_poll_close(one->poll);
+    one->http->sockets[one->descriptor] = NULL;
+    free(one);
+}
+
+static void on_ready(void *user, int events)
+{
+    struct http_socket *one = user;
+    struct gw_http *http = one->http;
+    int running, mask = 0;
+
+    if (!one->wanted) {
+        gw_poll_set(one->poll, 0);
+        return;
+    }
+    mask |= (events & GW_READABLE) != 0 ? CURL_CSELECT_IN : 0;
+    mask |= (events & GW_WRITABLE) != 0 ? CURL_CSELECT_OUT : 0;
+    curl_multi_socket_action(http->multi, one->descriptor, mask, &running);
+    http_reap(http);
+}
+
+static void on_socket_unwanted(struct http_socket *one)
+{
+    if (one == NULL)
+        return;
+    if (one->opened_here)
+        one->wanted = false;
+    else
+        socket_remove(one);
+}
+
+static int on_socket(CURL *easy, curl_socket_t descriptor, int what, void *user, void *known)
+{
+    struct gw_http *http = user;
+    struct http_socket *one = socket_find(http, descriptor);
+
+    (void)easy;
+    (void)known;
+    if (what == CURL_POLL_REMOVE) {
+        on_socket_unwanted(one);
+        return 0;
+    }
+    if (one == NULL)
+        one = socket_add(http, descriptor);
+    if (one == NULL)
+        return -1;
+    if (one->poll == NULL && gw_poll_open(&one->poll, http->loop, descriptor, on_ready, one) < 0)
+        return -1;
+    one->wanted = true;
+    gw_poll_set(one->poll,
+                ((what & CURL_POLL_IN) != 0 ? GW_READABLE : 0) | ((what & CURL_POLL_OUT) != 0 ? GW_WRITABLE : 0));
+    return 0;
+}
+
+curl_socket_t http_socket_open(void *user, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct http_socket *one;
+    int descriptor = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+
+    (void)purpose;
+    if (descriptor < 0)
+        return CURL_SOCKET_BAD;
+    one = socket_add(user, descriptor);
+    if (one != NULL)
+        one->opened_here = true;
+    return descriptor;
+}
+
+int http_socket_close(void *user, curl_socket_t descriptor)
+{
+    struct http_socket *one = socket_find(user, descriptor);
+
+    if (one != NULL)
+        socket_remove(one);
+    return close(descriptor);
+}
+
+/* ---- time ---- */
+
+static void on_timeout(void *user)
+{
+    struct gw_http *http = user;
+    int running;
+
+    curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    http_reap(http);
+}
+
+static int on_timer(CURLM *multi, long wait_ms, void *user)
+{
+    struct gw_http *http = user;
+
+    (void)multi;
+    if (wait_ms < 0)
+        gw_timer_stop(http->timer);
+    else
+        gw_timer_start(http->timer, wait_ms);
+    return 0;
+}
+
+/* ---- life ---- */
+
+static void curl_start(void)
+{
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+static int http_multi_open(struct gw_http *http, size_t connections_max)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, curl_start);
+    http->multi = curl_multi_init();
+    if (http->multi == NULL)
+        return GW_RAISE(-ENOMEM);
+    curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
+    curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, on_timer);
+    curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
+    curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)GW_MIN(connections_max, (size_t)65535));
+    return 0;
+}
+
+int gw_http_open(struct gw_http **ret_http, struct gw_loop *loop, size_t connections_max)
+{
+    GW_AUTO(gw_http_closep) struct gw_http *http = calloc(1, sizeof(*http));
+
+    if (http == NULL)
+        return GW_RAISE(-ENOMEM);
+    http->loop = loop;
+    GW_TRY(gw_timer_open(&http->timer, loop, on_timeout, http));
+    GW_TRY(http_multi_open(http, connections_max));
+    *ret_http = GW_TAKE(http);
+    return 0;
+}
+
+static void http_destroy(struct gw_http *http)
+{
+    curl_multi_cleanup(http->multi);
+    for (size_t i = 0; i < http->sockets_count; i++)
+        if (http->sockets[i] != NULL)
+            socket_remove(http->sockets[i]);
+    free(http->sockets);
+    gw_timer_close(http->timer);
+    free(http);
+}
+
+struct gw_http *gw_http_close(struct gw_http *http)
+{
+    if (http == NULL || http->closed)
+        return NULL;
+    for (struct gw_http_target *target = http->targets; target != NULL; target = target->next) {
+        http_target_end_calls(target);
+        target->http = NULL;
+    }
+    http->targets = NULL;
+    if (http->finishing != NULL)
+        http->closed = true;
+    else
+        http_destroy(http);
+    return NULL;
+}

@@ -1,0 +1,67 @@
+/* What the rooms of the HTTP client know of each other: http.c (the multi handle on the loop), http_target.c (what stays
+ * the same from request to request), http_call.c (one request). Nobody else includes this. */
+#ifndef GW_HTTP_PARTS_H
+#define GW_HTTP_PARTS_H
+
+#include "common/http.h"
+
+#include <curl/curl.h>
+
+struct gw_http {
+    struct gw_loop *loop;
+    CURLM *multi;
+    struct gw_timer *timer;
+    struct http_socket **sockets; /* by descriptor */
+    size_t sockets_count;
+    struct gw_http_target *targets;
+    struct gw_http_call *finishing; /* the call whose done() runs */
+    bool closed;                    /* by a done(): freed when that has returned */
+};
+
+struct gw_http_target {
+    struct gw_http *http; /* NULL when that was closed first */
+    struct gw_http_target *next, *previous;
+    struct gw_http_call *busy, *idle;
+    struct gw_arena arena; /* of the texts below */
+    const char *url;
+    const char *peer; /* "127.0.0.1:9300": begins each fault */
+    const char *ca_file, *certificate_file, *key_file, *username, *password, *bearer;
+    struct curl_slist *headers, *connect_to;
+    int64_t timeout_ms, connect_timeout_ms;
+    bool tls, insecure, loopback;
+};
+
+struct gw_http_call {
+    struct gw_http_target *target; /* NULL: the target was closed while done() runs */
+    struct gw_http_call *next, *previous;
+    CURL *easy;
+    void (*done)(void *user, const struct gw_http_answer *answer);
+    void *user;
+    struct curl_slist *nodes; /* of the request's own headers; the last one leads to the target's */
+    size_t nodes_count;
+    struct gw_bytes header_text, url, answer;
+    uint64_t answer_size; /* also what was not kept */
+    enum gw_http_method method;
+    bool prepared, with_body, with_path;
+    char error[CURL_ERROR_SIZE];
+};
+
+/* http.c: sockets that curl opens and closes are told to the loop's side. */
+curl_socket_t http_socket_open(void *http, curlsocktype purpose, struct curl_sockaddr *address);
+int http_socket_close(void *http, curl_socket_t descriptor);
+
+/* http_target.c */
+bool http_header_valid(const char *line);
+/* As curl wants it: an empty value is written "Name;", or curl would leave the header out. NUL-terminated. */
+void http_header_append(struct gw_bytes *text, const char *line);
+/* Sets all that a target's requests have in common. */
+bool http_target_apply(const struct gw_http_target *target, CURL *easy);
+/* Ends all calls, without their callbacks. */
+void http_target_end_calls(struct gw_http_target *target);
+
+/* http_call.c */
+/* Off the multi handle already: calls done(), keeps the call for the target's next request. */
+void http_call_finish(struct gw_http *http, struct gw_http_call *call, CURLcode result);
+struct gw_http_call *http_call_free(struct gw_http_call *call);
+
+#endif
