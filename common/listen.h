@@ -19,22 +19,26 @@ struct gw_listener_hooks {
     void (*complete)(void *user, struct gw_request *request);
     /* The request is over (replied, or the peer went away before): its pointer is dead after this. May be NULL. */
     void (*ended)(void *user, struct gw_request *request);
+    /* For the log: a changed certificate that cannot be used (the one before stays). May be NULL. */
+    void (*warn)(void *user, const char *text);
 };
 
 struct gw_listener_options {
-    const char *address;         /* "127.0.0.1", "::", …; NULL: all of IPv4 and IPv6 */
+    const char *address;         /* "127.0.0.1", "0.0.0.0", "::1", …; NULL or "::": all of IPv4 and IPv6 */
     uint16_t port;               /* 0: the system chooses, see gw_listener_port() */
     const char *certificate_file, *key_file; /* both or neither: TLS. Re-read when the files change */
-    int64_t idle_timeout_ms;     /* 0: 60 s: a connection without progress (slow senders too) is closed */
+    int64_t idle_timeout_ms;     /* 0: 60 s: to wait for a request, to receive the whole of it, and for a reader of the
+                                  * answer to go on; then the connection is cut. Waiting for a reply is not limited */
     size_t header_size_max;      /* 0: 32 KiB; more is answered 431 */
-    size_t connections_max;      /* 0: 1,000; more are refused */
+    size_t connections_max;      /* 0: 1,000; more wait until one is over */
 };
 
 /* -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -EINVAL (address, certificate), with words. */
 int gw_listener_open(struct gw_listener **ret_listener, struct gw_loop *loop,
                      const struct gw_listener_options *options, const struct gw_listener_hooks *hooks, void *user,
                      struct gw_reason *reason) GW_MUST_CHECK;
-/* Stops listening; requests that still wait for a reply are answered 503. */
+/* Stops listening; requests that still wait for a reply are answered 503, all that hooks have seen get their `ended`
+ * before this returns. May be called in a hook, which must not touch its request afterwards. */
 struct gw_listener *gw_listener_close(struct gw_listener *listener);
 GW_DEFINE_CLEANUP(struct gw_listener *, gw_listener_close)
 uint16_t gw_listener_port(const struct gw_listener *listener);
