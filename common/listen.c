@@ -16,24 +16,39 @@ static void listener_destroy(struct gw_listener *listener);
 
 /* ---- turns ---- */
 
-static void listener_wait(struct gw_listener *listener)
+static void listener_run_within(struct gw_listener *listener, int64_t wait_ms)
 {
-    MHD_UNSIGNED_LONG_LONG wait_ms;
-    int64_t at_ms;
+    int64_t at_ms = gw_loop_now_ms(listener->loop) + wait_ms;
 
-    if (MHD_get_timeout(listener->daemon, &wait_ms) != MHD_YES)
-        return;
-    at_ms = gw_loop_now_ms(listener->loop) + (int64_t)wait_ms;
     /* A timer that fires too early is harmless and rare; setting it for each request is neither. */
     if (listener->timer_at_ms >= 0 && listener->timer_at_ms <= at_ms)
         return;
     listener->timer_at_ms = at_ms;
-    gw_timer_start(listener->timer, (int64_t)wait_ms);
+    gw_timer_start(listener->timer, wait_ms);
+}
+
+void listener_run_soon(struct gw_listener *listener)
+{
+    if (listener->running || listener->closing)
+        listener->again = true;
+    else
+        listener_run_within(listener, 0);
+}
+
+static void listener_wait(struct gw_listener *listener)
+{
+    MHD_UNSIGNED_LONG_LONG wait_ms;
+
+    if (listener->again)
+        listener_run_within(listener, 0);
+    else if (MHD_get_timeout(listener->daemon, &wait_ms) == MHD_YES)
+        listener_run_within(listener, (int64_t)wait_ms);
 }
 
 static void listener_run(struct gw_listener *listener)
 {
     listener->running = true;
+    listener->again = false;
     MHD_run(listener->daemon);
     listener->running = false;
     if (listener->closing)

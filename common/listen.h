@@ -15,7 +15,8 @@ struct gw_request;
 struct gw_listener_hooks {
     /* The head is read. Return the largest body to take, in bytes, or -1 after having replied. NULL: 1 MiB. */
     int64_t (*headers)(void *user, struct gw_request *request);
-    /* The whole request is read: reply now or later. A larger body than allowed was answered 413 before. */
+    /* The whole request is read: reply now or later. A larger body than allowed was answered 413 before
+     * (at once if its size was announced, else after reading it; a sender that is over by more than 1 MiB is cut). */
     void (*complete)(void *user, struct gw_request *request);
     /* The request is over (replied, or the peer went away before): its pointer is dead after this. May be NULL. */
     void (*ended)(void *user, struct gw_request *request);

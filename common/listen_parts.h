@@ -26,6 +26,7 @@ struct gw_listener {
     size_t header_size_max;
     uint16_t port;
     bool running, closing;
+    bool again; /* something was resumed while libmicrohttpd ran */
 };
 
 /* A connection takes one request after the other; this is the place for the present one. */
@@ -45,12 +46,16 @@ struct gw_request {
     struct gw_bytes body;
     const char *method, *query;
     int64_t body_max;
+    size_t dropped;
     struct MHD_Response *response;
     int status;
     struct listen_pair *certificate;
     void *user;
     char peer[64];
 };
+
+/* listen.c: all that is resumed in one turn of the loop is served together, in the next. */
+void listener_run_soon(struct gw_listener *listener);
 
 /* listen_request.c: libmicrohttpd's callbacks, `listener` is the closure of each. */
 void request_on_connection(void *listener, struct MHD_Connection *connection, void **socket_context,

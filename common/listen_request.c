@@ -13,6 +13,7 @@
 enum {
     REQUEST_BODY_MAX = 1 << 20,
     REQUEST_BODY_KEPT = 65536, /* memory of a larger body is not kept for the next request */
+    REQUEST_DROPPED_MAX = 1 << 20, /* of a body that turned out too large */
     REQUEST_NAME_MAX = 256,
 };
 
@@ -86,6 +87,7 @@ static void request_reset(struct gw_request *request)
     gw_bytes_clear(&request->body);
     request->replied = request->suspended = false;
     request->user = NULL;
+    request->dropped = 0;
     request->stage = REQUEST_NONE;
 }
 
@@ -250,16 +252,24 @@ static enum MHD_Result request_on_head(struct gw_request *request, const char *m
     return request->replied ? request_queue(request) : MHD_YES;
 }
 
+/* libmicrohttpd takes no answer in the middle of a body. So what is too much is read and dropped, that the sender
+ * may hear why; who goes on for too long is cut. */
+static enum MHD_Result request_drop(struct gw_request *request, size_t size)
+{
+    request->dropped += size;
+    return request->dropped > REQUEST_DROPPED_MAX ? MHD_NO : MHD_YES;
+}
+
 static enum MHD_Result request_on_body(struct gw_request *request, const char *data, size_t *data_size)
 {
     size_t size = *data_size;
 
     *data_size = 0;
-    if (request->replied) /* the rest is not wanted */
-        return MHD_YES;
+    if (request->replied)
+        return request_drop(request, size);
     if ((uint64_t)request->body.size + size > (uint64_t)request->body_max) {
         reply_too_large(request);
-        return MHD_YES;
+        return request_drop(request, size);
     }
     gw_bytes_append(&request->body, data, size);
     return request->body.failed ? MHD_NO : MHD_YES;
@@ -334,9 +344,9 @@ void gw_request_reply(struct gw_request *request, int status, const char *const 
     request->status = status;
     request->response = reply_make(request, headers, body);
     if (request->suspended) {
-        /* This wakes the listener's poll; all that is resumed in one turn is served together. */
         request->suspended = false;
         MHD_resume_connection(request->connection);
+        listener_run_soon(request->listener);
     }
 }
 
