@@ -143,7 +143,7 @@ send_order() {
 
 # How many events of this type the listener printed.
 arrived() {
-    grep -c "\"type\": *\"$1\"" "$directory/listener.out" || true
+    grep -c "\"type\": *\"[a-z.]*$1[a-z.]*\"" "$directory/listener.out" || true
 }
 
 hints() {
