@@ -54,8 +54,8 @@ int gw_rpc_stream_open(struct gw_rpc_stream **ret_stream, struct gw_rpc_channel 
                        const struct gw_rpc_stream_options *options, const struct gw_rpc_stream_hooks *hooks,
                        void *user) GW_MUST_CHECK;
 /* Lets `messages` more messages in. A stream begins with 0 and is not read without credit: HTTP/2 flow control then
- * holds the server. An end with OK waits until the messages before it were read; any other status may overtake messages
- * that had no credit yet, as gRPC drops them. */
+ * holds the server. The end of a stream comes after the messages before it, so it too waits for their credit; only a lost
+ * connection drops messages that were not read, and ends the stream at once. */
 void gw_rpc_stream_credit(struct gw_rpc_stream *stream, unsigned messages);
 /* Queues a message (packed now). At most GW_RPC_SENDS_MAX may wait: beyond, -ENOBUFS. After the end: 0, dropped. */
 enum { GW_RPC_SENDS_MAX = 64 };

@@ -54,7 +54,7 @@ struct peer_call {
     char name[64];
     size_t size;  /* of each message's payload */
     long remain;  /* messages to send; < 0 for ever */
-    bool finish;  /* when they are sent */
+    int finish;   /* when they are sent: status + 1; 0: not at all */
 };
 
 static inline int peer_send(struct peer *peer, struct gw_rpc_server_call *call, size_t size)
@@ -80,8 +80,8 @@ static inline void peer_pump(struct peer *peer, struct gw_rpc_server_call *call)
         if (peer_send(peer, call, state->size) != 0)
             break;
     }
-    if (state->remain == 0 && state->finish)
-        gw_rpc_server_call_finish(call, GW_RPC_OK, "", NULL);
+    if (state->remain == 0 && state->finish > 0)
+        gw_rpc_server_call_finish(call, state->finish - 1, "finished", NULL);
 }
 
 static inline void peer_on_echo(void *user, struct gw_rpc_server_call *call, struct gw_view request)
@@ -108,16 +108,14 @@ static inline void peer_on_echo(void *user, struct gw_rpc_server_call *call, str
         gateways__event__free_unpacked(event, NULL);
 }
 
-/* "<messages> <size> <finish 0/1>" */
+/* "<messages> <size> <finish>" */
 static inline void peer_on_watch(void *user, struct gw_rpc_server_call *call, struct gw_view request)
 {
     struct peer *peer = user;
     Gateways__Event *event = gateways__event__unpack(NULL, request.size, (const uint8_t *)request.data);
     struct peer_call *state = calloc(1, sizeof(*state));
-    int finish = 0;
 
-    sscanf(event->name, "%ld %zu %d", &state->remain, &state->size, &finish);
-    state->finish = finish != 0;
+    sscanf(event->name, "%ld %zu %d", &state->remain, &state->size, &state->finish);
     gateways__event__free_unpacked(event, NULL);
     gw_rpc_server_call_set_user(call, state);
     atomic_store(&peer->last, call);
