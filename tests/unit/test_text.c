@@ -272,6 +272,27 @@ static void whatever_duration_is_written_reads_back(void **state GW_UNUSED)
     }
 }
 
+static void odd_durations_mean_what_go_says(void **state GW_UNUSED)
+{
+    static const struct {
+        const char *text;
+        int64_t ns;
+        const char *printed;
+    } rows[] = {
+#include "durations_by_go.inc"
+    };
+    char buffer[GW_DURATION_MAX];
+
+    for (size_t i = 0; i < GW_COUNT_OF(rows); i++) {
+        int64_t ns = 0;
+        bool good = gw_duration_parse(gw_view_text(rows[i].text), &ns);
+        if (good != (rows[i].printed != NULL) || ns != rows[i].ns)
+            fail_msg("%s gives %lld", rows[i].text, (long long)ns);
+        if (good)
+            assert_string_equal(gw_duration_format(buffer, ns), rows[i].printed);
+    }
+}
+
 static const char *encoded(void (*encode)(struct gw_bytes *, struct gw_view), const char *text, size_t size)
 {
     static struct gw_bytes out;
@@ -395,6 +416,7 @@ int main(void)
         cmocka_unit_test(durations_are_read_as_go_reads_them),
         cmocka_unit_test(what_go_refuses_is_refused),
         cmocka_unit_test(durations_are_written_as_go_writes_them),
+        cmocka_unit_test(odd_durations_mean_what_go_says),
         cmocka_unit_test(whatever_duration_is_written_reads_back),
         cmocka_unit_test(base64_is_that_of_rfc_4648),
         cmocka_unit_test(bytes_survive_base64_and_hex),
