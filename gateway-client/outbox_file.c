@@ -1,0 +1,477 @@
+/* The file of the outbox: its directory and lock, its schema, and what happens when it is damaged. */
+#include "gateway-client/outbox_internal.h"
+
+#include "common/clock.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    CHECK_ALWAYS_MAX = 32 << 20,       /* bytes that are checked at every start … */
+    CHECK_UNCLEAN_MAX = 256 << 20,     /* … and after an end that was not orderly */
+    CACHE_KIB = 8192,
+};
+
+/* One entry for each version, from the one before it. accepted_ns stands in front of what is long, so that pruning reads
+ * one page of a row. A NULL origin keeps events without a natural id out of the index that finds duplicates. */
+static const char *const file_upgrades[OUTBOX_VERSION] = {
+    "CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
+    "INSERT INTO meta(key, value) VALUES('last_sequence', 0);"
+    "CREATE TABLE sources(number INTEGER PRIMARY KEY, source TEXT NOT NULL UNIQUE);"
+    "CREATE TABLE events(sequence INTEGER PRIMARY KEY, accepted_ns INTEGER NOT NULL, time_ns INTEGER NOT NULL,"
+    " origin INTEGER, id TEXT, source TEXT, type TEXT, subject TEXT, data_content_type TEXT, data_schema TEXT,"
+    " partition_key TEXT, gateway TEXT, event_source TEXT, kind TEXT, extensions BLOB, data BLOB);"
+    "CREATE UNIQUE INDEX events_natural ON events(origin, id) WHERE origin IS NOT NULL;"
+    "CREATE TABLE positions(source_key TEXT PRIMARY KEY, position BLOB) WITHOUT ROWID;"
+    "CREATE TABLE cursors(watcher TEXT PRIMARY KEY, cursor INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE retries(watcher TEXT NOT NULL, sequence INTEGER NOT NULL, attempts INTEGER NOT NULL,"
+    " first_attempt_ms INTEGER NOT NULL, next_attempt_ms INTEGER NOT NULL, reason TEXT,"
+    " PRIMARY KEY(watcher, sequence)) WITHOUT ROWID;"
+    "CREATE INDEX retries_sequence ON retries(sequence);"
+    "CREATE TABLE dead_letters(number INTEGER PRIMARY KEY AUTOINCREMENT, watcher TEXT NOT NULL,"
+    " sequence INTEGER NOT NULL, died_ms INTEGER NOT NULL, attempts INTEGER NOT NULL, status INTEGER NOT NULL,"
+    " reason TEXT, UNIQUE(watcher, sequence));"
+    "CREATE INDEX dead_letters_sequence ON dead_letters(sequence);",
+};
+
+/* ---- statements ---- */
+
+int outbox_fault(int code)
+{
+    switch (code & 0xff) {
+    case SQLITE_OK:
+    case SQLITE_ROW:
+    case SQLITE_DONE:
+        return 0;
+    case SQLITE_NOMEM:
+        return GW_RAISE(-ENOMEM);
+    case SQLITE_FULL:
+        return GW_RAISE(-ENOSPC);
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return GW_RAISE(-EBUSY);
+    case SQLITE_READONLY:
+        return GW_RAISE(-EROFS);
+    case SQLITE_PERM:
+    case SQLITE_CANTOPEN:
+    case SQLITE_AUTH:
+        return GW_RAISE(-EACCES);
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return GW_RAISE(-EBADMSG);
+    case SQLITE_TOOBIG:
+        return GW_RAISE(-E2BIG);
+    default:
+        return GW_RAISE(-EIO);
+    }
+}
+
+int outbox_step(sqlite3_stmt *statement)
+{
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW)
+        return OUTBOX_ROW;
+    sqlite3_reset(statement);
+    return outbox_fault(code);
+}
+
+int outbox_run(sqlite3_stmt *statement)
+{
+    int answer = outbox_step(statement);
+    if (answer < 0)
+        return answer;
+    sqlite3_reset(statement);
+    return 0;
+}
+
+int outbox_execute(sqlite3 *database, const char *sql)
+{
+    return outbox_fault(sqlite3_exec(database, sql, NULL, NULL, NULL));
+}
+
+int outbox_prepare(sqlite3 *database, sqlite3_stmt **ret_statement, const char *sql)
+{
+    return outbox_fault(sqlite3_prepare_v3(database, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_statement, NULL));
+}
+
+void outbox_finalizep(sqlite3_stmt **statement)
+{
+    sqlite3_finalize(*statement);
+}
+
+int outbox_integer(sqlite3_stmt *statement, int64_t missing, int64_t *ret_value)
+{
+    int answer = outbox_step(statement);
+    if (answer < 0)
+        return answer;
+    bool there = answer == OUTBOX_ROW && sqlite3_column_type(statement, 0) != SQLITE_NULL;
+    *ret_value = there ? sqlite3_column_int64(statement, 0) : missing;
+    sqlite3_reset(statement);
+    return 0;
+}
+
+int outbox_query(sqlite3 *database, const char *sql, int64_t missing, int64_t *ret_value)
+{
+    GW_AUTO(outbox_finalizep) sqlite3_stmt *statement = NULL;
+
+    GW_TRY(outbox_prepare(database, &statement, sql));
+    return outbox_integer(statement, missing, ret_value);
+}
+
+/* ---- a connection ---- */
+
+static int connection_prepare(sqlite3 *database, bool no_fsync)
+{
+    char sql[160];
+    int64_t page_size = 0;
+
+    GW_TRY(outbox_fault(sqlite3_busy_timeout(database, OUTBOX_BUSY_MS)));
+    snprintf(sql, sizeof(sql), "PRAGMA synchronous = %s; PRAGMA cache_size = -%d; PRAGMA temp_store = MEMORY;",
+             no_fsync ? "OFF" : "FULL", CACHE_KIB);
+    GW_TRY(outbox_execute(database, sql));
+    /* Checkpoints are the writer's, between transactions; the log shrinks to this when it starts again. */
+    GW_TRY(outbox_execute(database, "PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864;"));
+    /* The first look at the file: a foreign or torn header is found here. */
+    return outbox_query(database, "PRAGMA page_size", 0, &page_size);
+}
+
+int outbox_connect(sqlite3 **ret_database, const char *path, bool no_fsync, struct gw_reason *reason)
+{
+    sqlite3 *database = NULL;
+    int fault = outbox_fault(sqlite3_open_v2(path, &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
+    if (fault == 0)
+        fault = connection_prepare(database, no_fsync);
+    if (fault != 0) {
+        gw_reason_set(reason, "cannot open %s: %s", path, database == NULL ? "no memory" : sqlite3_errmsg(database));
+        sqlite3_close(database);
+        return fault;
+    }
+    *ret_database = database;
+    return 0;
+}
+
+/* ---- the directory ---- */
+
+static int directory_make(const char *directory, struct gw_reason *reason)
+{
+    char path[4096];
+    size_t size = strlen(directory);
+
+    if (size == 0 || size >= sizeof(path))
+        return GW_REFUSE(-EINVAL, reason, "state directory \"%s\": not a usable path", directory);
+    memcpy(path, directory, size + 1);
+    for (size_t i = 1; i <= size; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        char kept = path[i];
+        path[i] = '\0';
+        if (mkdir(path, 0700) < 0 && errno != EEXIST) {
+            int fault = -errno;
+            return GW_REFUSE(fault, reason, "cannot make the state directory %s: %s", path, strerrordesc_np(-fault));
+        }
+        path[i] = kept;
+    }
+    return 0;
+}
+
+static int directory_sync(const char *directory)
+{
+    int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0)
+        return GW_RAISE(-errno);
+    int fault = fsync(descriptor) < 0 ? -errno : 0;
+    close(descriptor);
+    return fault == 0 ? 0 : GW_RAISE(fault);
+}
+
+static char *path_join(const char *directory, const char *name)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/%s", directory, name) < 0 ? NULL : path;
+}
+
+static int lock_refuse(int descriptor, const char *directory, struct gw_reason *reason)
+{
+    int fault = -errno;
+    char pid[24] = "";
+
+    if (fault != -EWOULDBLOCK)
+        return GW_REFUSE(fault, reason, "cannot lock %s/" OUTBOX_LOCK_FILE ": %s", directory, strerrordesc_np(-fault));
+    ssize_t size = pread(descriptor, pid, sizeof(pid) - 1, 0);
+    pid[size > 0 ? (size_t)size : 0] = '\0';
+    pid[strcspn(pid, "\n")] = '\0';
+    return GW_REFUSE(fault, reason, "another gateway-client (pid %s) uses %s", pid[0] == '\0' ? "unknown" : pid, directory);
+}
+
+/* The lock is the flock, not the file: it goes with the process, whatever becomes of it. */
+static int lock_take(const char *directory, int *ret_descriptor, struct gw_reason *reason)
+{
+    GW_AUTO(gw_freep) char *path = path_join(directory, OUTBOX_LOCK_FILE);
+    if (path == NULL)
+        return GW_RAISE(-ENOMEM);
+
+    int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (descriptor < 0) {
+        int fault = -errno;
+        return GW_REFUSE(fault, reason, "cannot open %s: %s", path, strerrordesc_np(-fault));
+    }
+    if (flock(descriptor, LOCK_EX | LOCK_NB) < 0) {
+        int fault = lock_refuse(descriptor, directory, reason);
+        close(descriptor);
+        return fault;
+    }
+    /* For the words of the next one only: without a number it says "unknown". */
+    if (ftruncate(descriptor, 0) == 0 && dprintf(descriptor, "%ld\n", (long)getpid()) < 0)
+        gw_reason_set(reason, "cannot write %s", path);
+    *ret_descriptor = descriptor;
+    return 0;
+}
+
+/* ---- soundness ---- */
+
+static bool file_exists(const char *directory, const char *name, off_t *ret_size)
+{
+    char path[4096];
+    struct stat status;
+
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
+    bool there = stat(path, &status) == 0;
+    *ret_size = there ? status.st_size : 0;
+    return there;
+}
+
+/* quick_check reports a page that could not be read like a page that is wrong: a sick disk must not look like a sick file. */
+static bool check_is_disk(const char *finding)
+{
+    const char *code = strstr(finding, "error code=");
+    return code != NULL && (atoi(code + strlen("error code=")) & 0xff) != SQLITE_CORRUPT;
+}
+
+static int check_pages(sqlite3 *database, struct gw_reason *reason)
+{
+    GW_AUTO(outbox_finalizep) sqlite3_stmt *statement = NULL;
+
+    GW_TRY(outbox_prepare(database, &statement, "PRAGMA quick_check(1)"));
+    int answer = outbox_step(statement);
+    if (answer < 0)
+        return answer;
+    const char *finding = answer == OUTBOX_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+    if (finding == NULL)
+        return GW_RAISE(-ENOMEM);
+    if (strcmp(finding, "ok") == 0)
+        return 0;
+    return GW_REFUSE(check_is_disk(finding) ? -EIO : -EBADMSG, reason, "%s", finding);
+}
+
+/* Newest row and oldest row: cheap, and they touch both ends of the biggest table. */
+static int check_ends(sqlite3 *database)
+{
+    int64_t value = 0;
+    GW_TRY(outbox_query(database, "SELECT length(id) FROM events ORDER BY sequence DESC LIMIT 1", 0, &value));
+    GW_TRY(outbox_query(database, "SELECT length(id) FROM events ORDER BY sequence LIMIT 1", 0, &value));
+    return outbox_query(database, "SELECT value FROM meta WHERE key = 'last_sequence'", 0, &value);
+}
+
+static int check_file(sqlite3 *database, bool unclean, bool suspect, off_t size, struct gw_reason *reason)
+{
+    if (suspect || size <= CHECK_ALWAYS_MAX || (unclean && size <= CHECK_UNCLEAN_MAX))
+        GW_TRY(check_pages(database, reason));
+    return check_ends(database);
+}
+
+/* ---- schema ---- */
+
+static int schema_step(sqlite3 *database, int64_t version)
+{
+    char mark[96];
+
+    snprintf(mark, sizeof(mark), "PRAGMA application_id = %d; PRAGMA user_version = %d;", OUTBOX_APPLICATION_ID,
+             (int)version + 1);
+    GW_TRY(outbox_execute(database, "BEGIN IMMEDIATE"));
+    int fault = outbox_execute(database, file_upgrades[version]);
+    if (fault == 0)
+        fault = outbox_execute(database, mark);
+    if (fault == 0)
+        fault = outbox_execute(database, "COMMIT");
+    if (fault != 0 && !sqlite3_get_autocommit(database))
+        sqlite3_exec(database, "ROLLBACK", NULL, NULL, NULL);
+    return fault;
+}
+
+/* An empty database becomes ours; one that is somebody else's is not sound. */
+static int schema_upgrade(sqlite3 *database, struct gw_reason *reason)
+{
+    int64_t application = 0, version = 0, tables = 0;
+
+    GW_TRY(outbox_query(database, "PRAGMA application_id", 0, &application));
+    GW_TRY(outbox_query(database, "PRAGMA user_version", 0, &version));
+    GW_TRY(outbox_query(database, "SELECT count(*) FROM sqlite_schema", 0, &tables));
+    if (tables > 0 && application != OUTBOX_APPLICATION_ID)
+        return GW_REFUSE(-EBADMSG, reason, "a database of another program");
+    if (version > OUTBOX_VERSION)
+        return GW_REFUSE(-EPROTONOSUPPORT, reason, "written by a newer gateway-client (version %d of the file, known is %d)",
+                         (int)version, OUTBOX_VERSION);
+    if (version < 0 || (tables > 0 && version == 0))
+        return GW_REFUSE(-EBADMSG, reason, "no version of an outbox");
+    for (; version < OUTBOX_VERSION; version++)
+        GW_TRY(schema_step(database, version));
+    return 0;
+}
+
+static int journal_set(sqlite3 *database, struct gw_reason *reason)
+{
+    GW_AUTO(outbox_finalizep) sqlite3_stmt *statement = NULL;
+
+    GW_TRY(outbox_prepare(database, &statement, "PRAGMA journal_mode = WAL"));
+    int answer = outbox_step(statement);
+    if (answer < 0)
+        return answer;
+    const char *mode = answer == OUTBOX_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+    if (mode == NULL || strcmp(mode, "wal") != 0)
+        return GW_REFUSE(-EIO, reason, "the file system cannot keep a write-ahead log (shared memory)");
+    return 0;
+}
+
+/* ---- opening ---- */
+
+static int file_create(const char *directory, const char *path, struct gw_reason *reason)
+{
+    /* SQLite gives its log the mode of the file, so the mode is settled before SQLite sees it. */
+    int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (descriptor < 0) {
+        int fault = -errno;
+        return GW_REFUSE(fault, reason, "cannot open %s: %s", path, strerrordesc_np(-fault));
+    }
+    close(descriptor);
+    int fault = directory_sync(directory);
+    if (fault != 0)
+        return GW_REFUSE(fault, reason, "cannot sync %s: %s", directory, strerrordesc_np(-fault));
+    return 0;
+}
+
+static int file_check(sqlite3 *database, const char *directory, bool unclean, struct gw_reason *reason)
+{
+    off_t size = 0, none = 0;
+    bool suspect = file_exists(directory, OUTBOX_SUSPECT_FILE, &none);
+
+    file_exists(directory, OUTBOX_FILE, &size);
+    GW_TRY(schema_upgrade(database, reason));
+    GW_TRY(journal_set(database, reason));
+    return check_file(database, unclean, suspect, size, reason);
+}
+
+/* -EBADMSG: not a sound outbox. */
+static int file_try(const struct gwc_outbox_options *options, const char *path, sqlite3 **ret_database,
+                    struct gw_reason *reason)
+{
+    sqlite3 *database = NULL;
+    off_t log_size = 0;
+    bool unclean = file_exists(options->directory, OUTBOX_FILE "-wal", &log_size) && log_size > 0;
+
+    GW_TRY(outbox_connect(&database, path, options->no_fsync, reason));
+    gw_reason_set(reason, "%s", "");
+    int fault = file_check(database, options->directory, unclean, reason);
+    if (fault != 0) {
+        struct gw_reason why = {0};
+        gw_reason_set(&why, "%s", reason != NULL && reason->text[0] != '\0' ? reason->text : sqlite3_errmsg(database));
+        gw_reason_set(reason, "cannot use %s: %s", path, why.text);
+        sqlite3_close(database);
+        return fault;
+    }
+    *ret_database = database;
+    return 0;
+}
+
+static int rename_beside(const char *path, const char *suffix, const char *aside)
+{
+    char from[4096], to[4096];
+
+    snprintf(from, sizeof(from), "%s%s", path, suffix);
+    snprintf(to, sizeof(to), "%s%s", aside, suffix);
+    if (rename(from, to) < 0 && errno != ENOENT)
+        return GW_RAISE(-errno);
+    return 0;
+}
+
+/* The log goes first: a file whose log was left behind would take up the log of the damaged one. */
+static int file_set_aside(const char *directory, const char *path, char **ret_aside)
+{
+    char time[GW_TIME_MAX];
+    GW_AUTO(gw_freep) char *aside = NULL;
+
+    gw_time_format(time, gw_clock_realtime_ns(), 3);
+    if (asprintf(&aside, "%s.corrupt-%s", path, time) < 0) {
+        aside = NULL;
+        return GW_RAISE(-ENOMEM);
+    }
+    GW_TRY(rename_beside(path, "-wal", aside));
+    GW_TRY(rename_beside(path, "-shm", aside));
+    GW_TRY(rename_beside(path, "", aside));
+    GW_TRY(directory_sync(directory));
+    *ret_aside = GW_TAKE(aside);
+    return 0;
+}
+
+static void suspect_clear(const char *directory)
+{
+    GW_AUTO(gw_freep) char *path = path_join(directory, OUTBOX_SUSPECT_FILE);
+    if (path != NULL)
+        unlink(path);
+}
+
+void outbox_file_suspect(const char *path)
+{
+    GW_AUTO(gw_freep) char *mark = NULL;
+    size_t directory = strlen(path) - strlen(OUTBOX_FILE);
+
+    if (asprintf(&mark, "%.*s" OUTBOX_SUSPECT_FILE, (int)directory, path) < 0) {
+        mark = NULL;
+        return;
+    }
+    int descriptor = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (descriptor >= 0)
+        close(descriptor);
+}
+
+static int file_open_locked(const struct gwc_outbox_options *options, const char *path, sqlite3 **ret_database,
+                            char **ret_set_aside, struct gw_reason *reason)
+{
+    GW_AUTO(gw_freep) char *aside = NULL;
+
+    GW_TRY(file_create(options->directory, path, reason));
+    int fault = file_try(options, path, ret_database, reason);
+    if (fault == -EBADMSG) {
+        GW_TRY(file_set_aside(options->directory, path, &aside));
+        GW_TRY(file_create(options->directory, path, reason));
+        fault = file_try(options, path, ret_database, reason);
+    }
+    GW_TRY(fault);
+    suspect_clear(options->directory);
+    *ret_set_aside = GW_TAKE(aside);
+    return 0;
+}
+
+int outbox_file_open(const struct gwc_outbox_options *options, int *ret_lock, char **ret_path, sqlite3 **ret_database,
+                     char **ret_set_aside, struct gw_reason *reason)
+{
+    GW_AUTO(gw_freep) char *path = path_join(options->directory, OUTBOX_FILE);
+    int descriptor = -1;
+
+    if (path == NULL)
+        return GW_RAISE(-ENOMEM);
+    GW_TRY(directory_make(options->directory, reason));
+    GW_TRY(lock_take(options->directory, &descriptor, reason));
+    int fault = file_open_locked(options, path, ret_database, ret_set_aside, reason);
+    if (fault != 0) {
+        close(descriptor);
+        return fault;
+    }
+    *ret_lock = descriptor;
+    *ret_path = GW_TAKE(path);
+    return 0;
+}

@@ -1,0 +1,801 @@
+/* The writer thread of the outbox: commits all that waits in one transaction, then says so. */
+#include "gateway-client/outbox_internal.h"
+
+#include "common/clock.h"
+#include "common/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    WRITER_PRUNE_RESTART_MS = 10000,
+    WRITER_POSITIONS = 64, /* source keys whose last position of a transaction is kept back; a power of two */
+};
+
+/* Parts of a transaction. */
+enum { WRITE_ITEMS = 1, WRITE_APPENDS = 2, WRITE_PRUNE = 4 };
+
+static const char *const writer_sql[OUTBOX_STATEMENTS] = {
+    [OUTBOX_BEGIN] = "BEGIN IMMEDIATE",
+    [OUTBOX_COMMIT] = "COMMIT",
+    [OUTBOX_ROLLBACK] = "ROLLBACK",
+    [OUTBOX_EVENT_INSERT] =
+        "INSERT INTO events(sequence, accepted_ns, time_ns, origin, id, source, type, subject, data_content_type,"
+        " data_schema, partition_key, gateway, event_source, kind, extensions, data)"
+        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+        " ON CONFLICT(origin, id) WHERE origin IS NOT NULL DO NOTHING",
+    [OUTBOX_SOURCE_INSERT] = "INSERT INTO sources(source) VALUES(?1)",
+    [OUTBOX_SOURCE_FIND] = "SELECT number FROM sources WHERE source = ?1",
+    [OUTBOX_SOURCES_PRUNE] = "DELETE FROM sources WHERE number > ?1 AND number <= ?2 AND NOT EXISTS"
+                             " (SELECT 1 FROM events e WHERE e.origin = sources.number)",
+    [OUTBOX_SOURCES_AFTER] = "SELECT max(number) FROM (SELECT number FROM sources WHERE number > ?1 ORDER BY number LIMIT ?2)",
+    [OUTBOX_POSITION_WRITE] = "INSERT INTO positions(source_key, position) VALUES(?1, ?2)"
+                              " ON CONFLICT(source_key) DO UPDATE SET position = excluded.position",
+    [OUTBOX_CURSOR_WRITE] = "UPDATE cursors SET cursor = ?2 WHERE watcher = ?1 AND cursor < ?2",
+    [OUTBOX_CURSOR_NEW] = "INSERT INTO cursors(watcher, cursor) VALUES(?1, ?2) ON CONFLICT(watcher) DO NOTHING",
+    [OUTBOX_CURSOR_REMOVE] = "DELETE FROM cursors WHERE watcher = ?1",
+    [OUTBOX_CURSOR_MIN] = "SELECT min(cursor) FROM cursors",
+    [OUTBOX_RETRY_WRITE] =
+        "INSERT INTO retries(watcher, sequence, attempts, first_attempt_ms, next_attempt_ms, reason)"
+        " VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(watcher, sequence) DO UPDATE SET attempts = excluded.attempts,"
+        " first_attempt_ms = excluded.first_attempt_ms, next_attempt_ms = excluded.next_attempt_ms,"
+        " reason = excluded.reason",
+    [OUTBOX_RETRY_REMOVE] = "DELETE FROM retries WHERE watcher = ?1 AND sequence = ?2",
+    [OUTBOX_RETRIES_REMOVE] = "DELETE FROM retries WHERE watcher = ?1",
+    [OUTBOX_DEAD_WRITE] = "INSERT INTO dead_letters(watcher, sequence, died_ms, attempts, status, reason)"
+                          " VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(watcher, sequence) DO UPDATE SET"
+                          " died_ms = excluded.died_ms, attempts = excluded.attempts, status = excluded.status,"
+                          " reason = excluded.reason",
+    [OUTBOX_DEAD_COUNT] = "SELECT count(*) FROM dead_letters WHERE watcher = ?1",
+    [OUTBOX_PRUNE_FIND] = "SELECT e.sequence, e.accepted_ns, length(e.data),"
+                          " EXISTS(SELECT 1 FROM retries r WHERE r.sequence = e.sequence)"
+                          " OR EXISTS(SELECT 1 FROM dead_letters d WHERE d.sequence = e.sequence)"
+                          " FROM events e WHERE e.sequence > ?1 AND e.sequence <= ?2 ORDER BY e.sequence LIMIT ?3",
+    [OUTBOX_PRUNE] = "DELETE FROM events WHERE sequence >= ?1 AND sequence <= ?2",
+    [OUTBOX_SEQUENCE_KEEP] = "UPDATE meta SET value = ?1 WHERE key = 'last_sequence' AND value < ?1",
+    [OUTBOX_PAGES] = "PRAGMA page_count",
+    [OUTBOX_PAGES_FREE] = "PRAGMA freelist_count",
+    [OUTBOX_DATA_VERSION] = "PRAGMA data_version",
+};
+
+/* ---- sources: a number for each name ---- */
+
+static void sources_forget(struct outbox_writer *writer)
+{
+    for (size_t i = 0; i < OUTBOX_SOURCES_MAX && writer->sources_count > 0; i++)
+        if (writer->sources[i].name != NULL) {
+            free(GW_TAKE(writer->sources[i].name));
+            writer->sources_count--;
+        }
+}
+
+/* The slot of the name, or the free one where it would go. */
+static struct outbox_source *sources_slot(struct outbox_writer *writer, struct gw_view name, uint32_t hash)
+{
+    for (uint32_t at = hash;; at++) {
+        struct outbox_source *slot = &writer->sources[at & (OUTBOX_SOURCES_MAX - 1)];
+        if (slot->name == NULL ||
+            (slot->hash == hash && slot->size == name.size && memcmp(slot->name, name.data, name.size) == 0))
+            return slot;
+    }
+}
+
+static void sources_remember(struct outbox_writer *writer, struct gw_view name, uint32_t hash, int64_t number)
+{
+    if (writer->sources_count >= OUTBOX_SOURCES_MAX / 4 * 3)
+        sources_forget(writer);
+    struct outbox_source *slot = sources_slot(writer, name, hash);
+    char *copy = malloc(name.size);
+    if (copy == NULL)
+        return; /* it is looked up again */
+    memcpy(copy, name.data, name.size);
+    *slot = (struct outbox_source){.name = copy, .size = name.size, .hash = hash, .number = number};
+    writer->sources_count++;
+}
+
+static int source_number(struct outbox_writer *writer, struct gw_view name, int64_t *ret_number)
+{
+    uint32_t hash = gw_fnv1a32(name, (struct gw_view){0});
+    struct outbox_source *slot = sources_slot(writer, name, hash);
+    sqlite3_stmt *find = writer->statements[OUTBOX_SOURCE_FIND], *insert = writer->statements[OUTBOX_SOURCE_INSERT];
+
+    if (slot->name != NULL) {
+        *ret_number = slot->number;
+        return 0;
+    }
+    int64_t number = -1;
+    GW_TRY(outbox_bind_text(find, 1, name));
+    GW_TRY(outbox_integer(find, -1, &number));
+    if (number < 0) {
+        GW_TRY(outbox_bind_text(insert, 1, name));
+        GW_TRY(outbox_run(insert));
+        number = sqlite3_last_insert_rowid(writer->database);
+    }
+    sources_remember(writer, name, hash, number);
+    *ret_number = number;
+    return 0;
+}
+
+/* ---- events ---- */
+
+static int event_bind_texts(sqlite3_stmt *insert, const struct gw_event_fields *fields)
+{
+    const struct gw_view texts[] = {fields->id,          fields->source,        fields->type,    fields->subject,
+                                    fields->data_content_type,
+                                    fields->data_schema, fields->partition_key, fields->gateway, fields->event_source,
+                                    fields->kind};
+    for (int i = 0; i < (int)GW_COUNT_OF(texts); i++)
+        GW_TRY(outbox_bind_text(insert, 5 + i, texts[i]));
+    return 0;
+}
+
+static int event_bind_origin(struct outbox_writer *writer, const struct gw_event_fields *fields, bool natural)
+{
+    sqlite3_stmt *insert = writer->statements[OUTBOX_EVENT_INSERT];
+    int64_t origin = 0;
+
+    if (!natural || fields->id.size == 0 || fields->source.size == 0)
+        return outbox_fault(sqlite3_bind_null(insert, 4));
+    GW_TRY(source_number(writer, fields->source, &origin));
+    return outbox_fault(sqlite3_bind_int64(insert, 4, origin));
+}
+
+static int event_bind_rest(struct outbox_writer *writer, const struct gw_event_fields *fields)
+{
+    sqlite3_stmt *insert = writer->statements[OUTBOX_EVENT_INSERT];
+
+    gw_bytes_clear(&writer->scratch);
+    outbox_extensions_encode(&writer->scratch, fields->extensions, fields->extensions_count);
+    if (writer->scratch.failed)
+        return GW_RAISE(-ENOMEM);
+    GW_TRY(outbox_bind_blob(insert, 15, gw_bytes_view(&writer->scratch)));
+    return outbox_bind_blob(insert, 16, fields->data);
+}
+
+/* Sequence 0 afterwards: a duplicate. */
+static int event_write(struct outbox_writer *writer, struct gw_event *event, bool natural)
+{
+    sqlite3_stmt *insert = writer->statements[OUTBOX_EVENT_INSERT];
+
+    GW_TRY(outbox_fault(sqlite3_bind_int64(insert, 1, (int64_t)writer->sequence + 1)));
+    GW_TRY(outbox_fault(sqlite3_bind_int64(insert, 2, writer->accepted_ns)));
+    GW_TRY(outbox_fault(sqlite3_bind_int64(insert, 3, event->fields.time_ns)));
+    GW_TRY(event_bind_origin(writer, &event->fields, natural));
+    GW_TRY(event_bind_texts(insert, &event->fields));
+    GW_TRY(event_bind_rest(writer, &event->fields));
+    GW_TRY(outbox_run(insert));
+    event->accepted_ns = writer->accepted_ns;
+    event->sequence = 0;
+    if (sqlite3_changes(writer->database) == 0) {
+        writer->duplicates++;
+        return 0;
+    }
+    event->sequence = ++writer->sequence;
+    writer->inserted++;
+    return 0;
+}
+
+static int position_write(struct outbox_writer *writer, const struct gwc_append *append)
+{
+    sqlite3_stmt *statement = writer->statements[OUTBOX_POSITION_WRITE];
+
+    GW_TRY(outbox_bind_text(statement, 1, gw_view_text(append->source_key)));
+    GW_TRY(outbox_bind_blob(statement, 2, append->position));
+    return outbox_run(statement);
+}
+
+/* Only the last position of a source counts: it is written when another source needs its slot, or at the end. */
+static int position_note(struct outbox_writer *writer, const struct gwc_append **slots, const struct gwc_append *append)
+{
+    if (append->position.size == 0)
+        return 0;
+    uint32_t hash = gw_fnv1a32(gw_view_text(append->source_key), (struct gw_view){0});
+    const struct gwc_append **slot = &slots[hash & (WRITER_POSITIONS - 1)];
+    if (*slot != NULL && strcmp((*slot)->source_key, append->source_key) != 0)
+        GW_TRY(position_write(writer, *slot));
+    *slot = append;
+    return 0;
+}
+
+static int appends_write(struct outbox_writer *writer)
+{
+    const struct gwc_append *positions[WRITER_POSITIONS] = {0};
+
+    for (const struct gwc_append *append = writer->appends; append != NULL; append = append->next) {
+        for (size_t i = 0; i < append->count; i++)
+            GW_TRY(event_write(writer, append->events[i], append->natural[i]));
+        GW_TRY(position_note(writer, positions, append));
+    }
+    for (size_t i = 0; i < WRITER_POSITIONS; i++)
+        if (positions[i] != NULL)
+            GW_TRY(position_write(writer, positions[i]));
+    return 0;
+}
+
+/* ---- items: what the delivery says ---- */
+
+static int watcher_run(struct outbox_writer *writer, enum outbox_statement which, const struct outbox_item *item,
+                       int64_t second)
+{
+    sqlite3_stmt *statement = writer->statements[which];
+
+    GW_TRY(outbox_bind_text(statement, 1, gw_view_text(item->watcher->name)));
+    if (sqlite3_bind_parameter_count(statement) > 1)
+        GW_TRY(outbox_fault(sqlite3_bind_int64(statement, 2, second)));
+    return outbox_run(statement);
+}
+
+static int retry_write(struct outbox_writer *writer, const struct outbox_item *item)
+{
+    sqlite3_stmt *statement = writer->statements[OUTBOX_RETRY_WRITE];
+
+    GW_TRY(outbox_fault(sqlite3_bind_int64(statement, 3, item->progress.attempts)));
+    GW_TRY(outbox_fault(sqlite3_bind_int64(statement, 4, item->progress.first_attempt_ms)));
+    GW_TRY(outbox_fault(sqlite3_bind_int64(statement, 5, item->progress.next_attempt_ms)));
+    GW_TRY(outbox_bind_text(statement, 6, gw_view_text(item->reason)));
+    return watcher_run(writer, OUTBOX_RETRY_WRITE, item, (int64_t)item->progress.sequence);
+}
+
+static int dead_write(struct outbox_writer *writer, const struct outbox_item *item)
+{
+    sqlite3_stmt *statement = writer->statements[OUTBOX_DEAD_WRITE];
+
+    GW_TRY(watcher_run(writer, OUTBOX_RETRY_REMOVE, item, (int64_t)item->progress.sequence));
+    GW_TRY(outbox_fault(sqlite3_bind_int64(statement, 3, gw_clock_realtime_ns() / GW_NS_PER_MS)));
+    GW_TRY(outbox_fault(sqlite3_bind_int64(statement, 4, item->progress.attempts)));
+    GW_TRY(outbox_fault(sqlite3_bind_int64(statement, 5, item->progress.status)));
+    GW_TRY(outbox_bind_text(statement, 6, gw_view_text(item->reason)));
+    return watcher_run(writer, OUTBOX_DEAD_WRITE, item, (int64_t)item->progress.sequence);
+}
+
+static int progress_write(struct outbox_writer *writer, const struct outbox_item *item)
+{
+    switch (item->progress.outcome) {
+    case GWC_RETRY:
+        return retry_write(writer, item);
+    case GWC_DEAD:
+        return dead_write(writer, item);
+    case GWC_DELIVERED:
+    case GWC_DROPPED:
+        break;
+    }
+    writer->released = true;
+    return watcher_run(writer, OUTBOX_RETRY_REMOVE, item, (int64_t)item->progress.sequence);
+}
+
+static int item_write(struct outbox_writer *writer, const struct outbox_item *item)
+{
+    switch (item->kind) {
+    case OUTBOX_ITEM_PROGRESS:
+        return progress_write(writer, item);
+    case OUTBOX_ITEM_CURSOR:
+        return watcher_run(writer, OUTBOX_CURSOR_WRITE, item, (int64_t)item->progress.sequence);
+    case OUTBOX_ITEM_OPEN:
+        return watcher_run(writer, OUTBOX_CURSOR_NEW, item, (int64_t)writer->sequence);
+    case OUTBOX_ITEM_REMOVE:
+        break;
+    }
+    writer->released = true;
+    GW_TRY(watcher_run(writer, OUTBOX_CURSOR_REMOVE, item, 0));
+    return watcher_run(writer, OUTBOX_RETRIES_REMOVE, item, 0);
+}
+
+static int items_write(struct outbox_writer *writer)
+{
+    for (size_t i = 0; i < writer->items.count; i++)
+        GW_TRY(item_write(writer, &writer->items.items[i]));
+    return 0;
+}
+
+/* ---- a transaction ---- */
+
+static int used_measure(struct outbox_writer *writer)
+{
+    int64_t pages = 0, pages_free = 0;
+
+    GW_TRY(outbox_integer(writer->statements[OUTBOX_PAGES], 0, &pages));
+    GW_TRY(outbox_integer(writer->statements[OUTBOX_PAGES_FREE], 0, &pages_free));
+    writer->used = (pages - pages_free) * writer->page_size;
+    return 0;
+}
+
+static int parts_write(struct outbox_writer *writer, int parts)
+{
+    if (parts & WRITE_ITEMS)
+        GW_TRY(items_write(writer));
+    if (parts & WRITE_APPENDS)
+        GW_TRY(appends_write(writer));
+    if (parts & WRITE_PRUNE)
+        GW_TRY(outbox_prune(writer, GW_MAX((size_t)OUTBOX_PRUNE_EVENTS_MAX, 2 * writer->inserted)));
+    GW_TRY(used_measure(writer));
+    return outbox_run(writer->statements[OUTBOX_COMMIT]);
+}
+
+static void words_set(struct outbox_writer *writer, int fault)
+{
+    int code = sqlite3_errcode(writer->database), system = sqlite3_system_errno(writer->database);
+    bool ours = code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE;
+    const char *words = ours ? strerrordesc_np(-fault) : sqlite3_errmsg(writer->database);
+
+    snprintf(writer->words, sizeof(writer->words), "cannot write %s: %s%s%s; events wait until it can be written",
+             writer->outbox->path, words, system == 0 || ours ? "" : ": ", system == 0 || ours ? "" : strerrordesc_np(system));
+}
+
+static void transaction_undo(struct outbox_writer *writer, int fault)
+{
+    words_set(writer, fault);
+    if (fault == -EBADMSG)
+        outbox_file_suspect(writer->outbox->path);
+    for (size_t i = 0; i < OUTBOX_STATEMENTS; i++)
+        sqlite3_reset(writer->statements[i]);
+    if (!sqlite3_get_autocommit(writer->database)) {
+        sqlite3_step(writer->statements[OUTBOX_ROLLBACK]);
+        sqlite3_reset(writer->statements[OUTBOX_ROLLBACK]);
+    }
+    writer->sequence = atomic_load(&writer->outbox->last_sequence);
+    writer->prune_after = 0;
+    sources_forget(writer); /* their numbers may be undone, too */
+}
+
+static int transaction_make(struct outbox_writer *writer, int parts)
+{
+    writer->inserted = writer->duplicates = 0;
+    writer->accepted_ns = gw_clock_realtime_ns();
+    int fault = outbox_run(writer->statements[OUTBOX_BEGIN]);
+    if (fault == 0)
+        fault = parts_write(writer, parts);
+    if (fault != 0)
+        transaction_undo(writer, fault);
+    return fault;
+}
+
+/* ---- after the commit ---- */
+
+static void items_settle(struct outbox_writer *writer)
+{
+    for (size_t i = 0; i < writer->items.count; i++) {
+        const struct outbox_item *item = &writer->items.items[i];
+        if (item->kind == OUTBOX_ITEM_PROGRESS && item->progress.outcome == GWC_DEAD)
+            atomic_fetch_add(&item->watcher->dead, 1);
+    }
+    if (writer->full && writer->items.count > 0) {
+        writer->prune_pending = true;
+        if (writer->released)
+            writer->prune_after = 0;
+    }
+    writer->released = false;
+    writer->items.count = 0;
+    writer->items_held = false;
+
+    pthread_mutex_lock(&writer->outbox->lock);
+    writer->outbox->committed_generation = writer->items_generation;
+    pthread_mutex_unlock(&writer->outbox->lock);
+}
+
+/* Under the lock. A delivery that is slower than this reads the file instead: memory does not grow with backlog. */
+static void event_hand_over(struct gwc_outbox *outbox, struct gw_event *event)
+{
+    if (event->sequence == 0 || outbox->options.committed == NULL) {
+        gw_event_unref(event);
+        return;
+    }
+    if (outbox->handover_more || outbox->handover_count == OUTBOX_HANDOVER_EVENTS_MAX ||
+        outbox->handover_bytes >= OUTBOX_HANDOVER_BYTES_MAX) {
+        outbox->handover_more = true;
+        gw_event_unref(event);
+        return;
+    }
+    outbox->handover_bytes += event->size;
+    outbox->handover[outbox->handover_count++] = event;
+}
+
+static void appends_hand_over(struct outbox_writer *writer)
+{
+    pthread_mutex_lock(&writer->outbox->lock);
+    for (struct gwc_append *append = writer->appends; append != NULL; append = append->next)
+        for (size_t i = 0; i < append->count; i++)
+            event_hand_over(writer->outbox, append->events[i]);
+    pthread_mutex_unlock(&writer->outbox->lock);
+}
+
+static void appends_acknowledge(struct gwc_append *append, bool ok)
+{
+    while (append != NULL) {
+        struct gwc_append *next = append->next; /* durable() may free or append again */
+        append->durable(append, ok);
+        append = next;
+    }
+}
+
+static void appends_settle(struct outbox_writer *writer)
+{
+    appends_hand_over(writer);
+    appends_acknowledge(GW_TAKE(writer->appends), true);
+    if (writer->inserted == 0)
+        return;
+    pthread_mutex_lock(&writer->outbox->lock);
+    outbox_notify(writer->outbox);
+    pthread_mutex_unlock(&writer->outbox->lock);
+}
+
+static void metrics_count(struct outbox_writer *writer, int64_t began_ns)
+{
+    if (writer->commits_total == NULL)
+        return;
+    gw_series_add(writer->events_total, (double)writer->inserted);
+    gw_series_add(writer->duplicates_total, (double)writer->duplicates);
+    gw_series_add(writer->commits_total, 1);
+    gw_series_observe(writer->commit_seconds, (double)(gw_clock_monotonic_ns() - began_ns) / (double)GW_NS_PER_S);
+    gw_series_set(writer->bytes, (double)writer->used);
+    gw_series_set(writer->last_sequence, (double)writer->sequence);
+}
+
+static int transaction_run(struct outbox_writer *writer, int parts)
+{
+    int64_t began_ns = gw_clock_monotonic_ns();
+    int fault = transaction_make(writer, parts);
+    if (fault != 0)
+        return fault;
+    atomic_store(&writer->outbox->last_sequence, writer->sequence);
+    atomic_store(&writer->outbox->size, (uint64_t)writer->used);
+    metrics_count(writer, began_ns);
+    if (parts & WRITE_APPENDS)
+        appends_settle(writer);
+    if (parts & WRITE_ITEMS)
+        items_settle(writer);
+    return 0;
+}
+
+/* ---- pressure ---- */
+
+static void pressure_tell(struct outbox_writer *writer, bool pressure)
+{
+    struct gwc_outbox *outbox = writer->outbox;
+
+    if (writer->pressure == pressure)
+        return;
+    writer->pressure = pressure;
+    if (writer->full_gauge != NULL)
+        gw_series_set(writer->full_gauge, pressure ? 1 : 0);
+    pthread_mutex_lock(&outbox->lock);
+    outbox->pressure_changed = true;
+    outbox->pressure_full = pressure;
+    snprintf(outbox->pressure_words, sizeof(outbox->pressure_words), "%s", pressure ? writer->words : "");
+    outbox_notify(outbox);
+    pthread_mutex_unlock(&outbox->lock);
+}
+
+/* Full when the limit is reached; not any more when a sixteenth is free, or when all that could go has gone and it helped. */
+static void full_decide(struct outbox_writer *writer)
+{
+    uint64_t used = (uint64_t)writer->used, size_max = writer->outbox->options.size_max;
+
+    if (used >= size_max) {
+        if (!writer->full) {
+            writer->prune_pending = true;
+            writer->prune_after = 0;
+        }
+        writer->full = true;
+    } else if (used < size_max - size_max / 16 || !writer->prune_pending) {
+        writer->full = false;
+    }
+    if (writer->full)
+        snprintf(writer->words, sizeof(writer->words),
+                 "the outbox is full: %llu of %llu bytes wait for watchers; sources pause until they are delivered",
+                 (unsigned long long)used, (unsigned long long)size_max);
+    /* While pruning makes room, nobody need know. */
+    if (!writer->full || !writer->prune_pending)
+        pressure_tell(writer, writer->full);
+}
+
+static void fault_settle(struct outbox_writer *writer, int fault)
+{
+    writer->fault = fault;
+    if (fault == 0) {
+        gw_backoff_reset(&writer->backoff);
+        full_decide(writer);
+        return;
+    }
+    writer->retry_ms = outbox_now_ms() + gw_backoff_next_ms(&writer->backoff, gw_random_u64());
+    /* Memory or a lock may be back at once: the world is told when it fails again. */
+    if ((fault != -ENOMEM && fault != -EBUSY) || writer->backoff.attempt > 1)
+        pressure_tell(writer, true);
+}
+
+/* ---- a round ---- */
+
+static int parts_due(const struct outbox_writer *writer)
+{
+    return (writer->items.count > 0 ? WRITE_ITEMS : 0) | (writer->appends != NULL ? WRITE_APPENDS : 0) |
+           (writer->prune_pending && !writer->closing ? WRITE_PRUNE : 0);
+}
+
+/* In trouble, what makes room goes first and alone. */
+static int round_in_trouble(struct outbox_writer *writer, int parts)
+{
+    sqlite3_wal_checkpoint_v2(writer->database, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (parts & (WRITE_ITEMS | WRITE_PRUNE))
+        GW_TRY(transaction_run(writer, parts & (WRITE_ITEMS | WRITE_PRUNE)));
+    return parts & WRITE_APPENDS ? transaction_run(writer, WRITE_APPENDS) : 0;
+}
+
+static void checkpoint(struct outbox_writer *writer)
+{
+    bool wait = writer->log_frames > OUTBOX_CHECKPOINT_FRAMES_MAX;
+
+    if (writer->log_frames < OUTBOX_CHECKPOINT_FRAMES)
+        return;
+    writer->log_frames = 0;
+    sqlite3_wal_checkpoint_v2(writer->database, NULL, wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, NULL,
+                              NULL);
+}
+
+/* Another process (dead-letters replay, a person) has written. */
+static void foreign_look(struct outbox_writer *writer)
+{
+    struct gwc_outbox *outbox = writer->outbox;
+    int64_t version = 0, dead = 0;
+
+    if (outbox_integer(writer->statements[OUTBOX_DATA_VERSION], 0, &version) < 0 || version == writer->data_version)
+        return;
+    writer->data_version = version;
+    pthread_mutex_lock(&outbox->lock);
+    struct outbox_watcher *watchers = outbox->watchers; /* grows at its head only */
+    outbox->changed = true;
+    outbox_notify(outbox);
+    pthread_mutex_unlock(&outbox->lock);
+    for (struct outbox_watcher *watcher = watchers; watcher != NULL; watcher = watcher->next) {
+        sqlite3_stmt *count = writer->statements[OUTBOX_DEAD_COUNT];
+        if (outbox_bind_text(count, 1, gw_view_text(watcher->name)) == 0 && outbox_integer(count, 0, &dead) == 0)
+            atomic_store(&watcher->dead, (uint64_t)dead);
+    }
+}
+
+static void tick(struct outbox_writer *writer)
+{
+    int64_t now_ms = outbox_now_ms();
+
+    if (now_ms < writer->tick_ms)
+        return;
+    writer->tick_ms = now_ms + OUTBOX_TICK_MS;
+    writer->prune_pending = true;
+    if (now_ms >= writer->prune_restart_ms) {
+        writer->prune_restart_ms = now_ms + WRITER_PRUNE_RESTART_MS;
+        writer->prune_after = 0;
+        if (outbox_prune_sources(writer))
+            sources_forget(writer);
+    }
+    foreign_look(writer);
+}
+
+static void writer_round(struct outbox_writer *writer)
+{
+    int fault = 0;
+
+    tick(writer);
+    int parts = parts_due(writer);
+    if (parts != 0)
+        fault = writer->fault != 0 ? round_in_trouble(writer, parts) : transaction_run(writer, parts);
+    if (fault == 0 && writer->items_held)
+        items_settle(writer);
+    fault_settle(writer, fault);
+    if (fault == 0)
+        checkpoint(writer);
+}
+
+/* ---- the thread ---- */
+
+/* Under the lock: the monotonic time at which there is something to do; 0: now. */
+static int64_t writer_due(const struct outbox_writer *writer)
+{
+    const struct gwc_outbox *outbox = writer->outbox;
+    int64_t due_ms = writer->tick_ms;
+
+    if (outbox->closing || outbox->flush)
+        return 0;
+    if (writer->fault != 0)
+        return writer->retry_ms;
+    if (writer->prune_pending || (outbox->appends != NULL && !writer->full))
+        return 0;
+    if (outbox->items.count > 0)
+        due_ms = GW_MIN(due_ms, outbox->items_since_ms + OUTBOX_PROGRESS_WAIT_MS);
+    return due_ms;
+}
+
+static void writer_wait(struct outbox_writer *writer)
+{
+    struct gwc_outbox *outbox = writer->outbox;
+
+    for (;;) {
+        int64_t due_ms = writer_due(writer);
+        if (due_ms <= outbox_now_ms())
+            return;
+        outbox->writer_sleeps = true;
+        outbox_wait_until(outbox, &outbox->writer_wake, due_ms);
+        outbox->writer_sleeps = false;
+    }
+}
+
+static size_t append_size(const struct gwc_append *append)
+{
+    size_t size = append->position.size;
+    for (size_t i = 0; i < append->count; i++)
+        size += append->events[i]->size;
+    return size;
+}
+
+/* Under the lock: the front of the queue, as much as a transaction takes. */
+static void appends_take(struct outbox_writer *writer)
+{
+    struct gwc_outbox *outbox = writer->outbox;
+    uint64_t size_max = outbox->options.size_max, used = (uint64_t)writer->used;
+    size_t room = used < size_max ? (size_t)GW_MIN(size_max - used, (uint64_t)OUTBOX_TRANSACTION_BYTES_MAX) : 0;
+    size_t events = 0, bytes = 0;
+    struct gwc_append **end = &outbox->appends;
+
+    while (*end != NULL && events < OUTBOX_TRANSACTION_EVENTS_MAX && bytes < room) {
+        events += (*end)->count;
+        bytes += append_size(*end);
+        end = &(*end)->next;
+    }
+    if (end == &outbox->appends)
+        return;
+    writer->appends = outbox->appends;
+    outbox->appends = GW_TAKE(*end);
+    if (outbox->appends == NULL)
+        outbox->appends_end = &outbox->appends;
+}
+
+/* Under the lock. */
+static void writer_take(struct outbox_writer *writer)
+{
+    struct gwc_outbox *outbox = writer->outbox;
+
+    writer->closing = outbox->closing;
+    outbox->flush = false;
+    if (!writer->items_held) {
+        struct outbox_items empty = writer->items;
+        writer->items = outbox->items;
+        outbox->items = empty;
+        writer->items_generation = outbox->items_generation++;
+        writer->items_held = true;
+    }
+    if (writer->appends == NULL && !writer->full)
+        appends_take(writer);
+}
+
+/* Under the lock: nothing is left that could be written. */
+static bool writer_ends(const struct outbox_writer *writer)
+{
+    const struct gwc_outbox *outbox = writer->outbox;
+
+    if (!writer->closing)
+        return false;
+    return writer->fault != 0 || (outbox->items.count == 0 && (outbox->appends == NULL || writer->full));
+}
+
+static void appends_refuse(struct gwc_append *appends)
+{
+    for (struct gwc_append *append = appends; append != NULL; append = append->next)
+        for (size_t i = 0; i < append->count; i++)
+            gw_event_unref(append->events[i]);
+    appends_acknowledge(appends, false);
+}
+
+/* durable() may append again, so until there are no more. */
+static void writer_refuse(struct outbox_writer *writer)
+{
+    struct gwc_outbox *outbox = writer->outbox;
+    struct gwc_append *appends = GW_TAKE(writer->appends);
+
+    do {
+        appends_refuse(appends);
+        pthread_mutex_lock(&outbox->lock);
+        appends = GW_TAKE(outbox->appends);
+        outbox->appends_end = &outbox->appends;
+        pthread_mutex_unlock(&outbox->lock);
+    } while (appends != NULL);
+}
+
+void *outbox_writer_main(void *user)
+{
+    struct gwc_outbox *outbox = user;
+    struct outbox_writer *writer = &outbox->writer;
+
+    pthread_mutex_lock(&outbox->lock);
+    while (!writer_ends(writer)) {
+        writer_wait(writer);
+        writer_take(writer);
+        pthread_mutex_unlock(&outbox->lock);
+        writer_round(writer);
+        pthread_mutex_lock(&outbox->lock);
+        outbox->rounds++;
+        outbox->round_fault = writer->fault;
+        pthread_cond_broadcast(&outbox->round_done);
+    }
+    pthread_mutex_unlock(&outbox->lock);
+    writer_refuse(writer);
+    return NULL;
+}
+
+/* ---- opening and closing ---- */
+
+static int log_grew(void *user, sqlite3 *database, const char *name, int frames)
+{
+    struct outbox_writer *writer = user;
+    (void)database;
+    (void)name;
+    writer->log_frames = frames;
+    return SQLITE_OK;
+}
+
+static struct gw_series *metric(struct gw_metrics *metrics, enum gw_metric_kind kind, const char *name, const char *help)
+{
+    static const double buckets[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10};
+    bool histogram = kind == GW_HISTOGRAM;
+    struct gw_family *family = gw_metrics_family(metrics, kind, name, help, "", histogram ? buckets : NULL,
+                                                 histogram ? GW_COUNT_OF(buckets) : 0);
+    return gw_family_series(family, NULL);
+}
+
+static void metrics_open(struct outbox_writer *writer, struct gw_metrics *metrics)
+{
+    writer->events_total = metric(metrics, GW_COUNTER, "gateway_outbox_events_total", "Events committed.");
+    writer->duplicates_total = metric(metrics, GW_COUNTER, "gateway_outbox_duplicates_total",
+                                      "Events dropped because their source and id were there already.");
+    writer->commits_total = metric(metrics, GW_COUNTER, "gateway_outbox_commits_total", "Transactions committed.");
+    writer->commit_seconds = metric(metrics, GW_HISTOGRAM, "gateway_outbox_commit_seconds", "Duration of a transaction.");
+    writer->bytes = metric(metrics, GW_GAUGE, "gateway_outbox_bytes", "Bytes of the file that are in use.");
+    writer->full_gauge = metric(metrics, GW_GAUGE, "gateway_outbox_full", "1 while events wait because it cannot be written.");
+    writer->last_sequence = metric(metrics, GW_GAUGE, "gateway_outbox_last_sequence", "Sequence of the last event.");
+}
+
+/* The highest number that was ever given, wherever it is still written down. */
+static int sequence_read(sqlite3 *database, uint64_t *ret_sequence)
+{
+    int64_t sequence = 0;
+
+    GW_TRY(outbox_query(database,
+                        "SELECT max(coalesce((SELECT max(sequence) FROM events), 0),"
+                        " coalesce((SELECT value FROM meta WHERE key = 'last_sequence'), 0),"
+                        " coalesce((SELECT max(cursor) FROM cursors), 0))",
+                        0, &sequence));
+    *ret_sequence = (uint64_t)sequence;
+    return 0;
+}
+
+int outbox_writer_open(struct outbox_writer *writer, struct gwc_outbox *outbox)
+{
+    writer->outbox = outbox;
+    writer->backoff.policy = (struct gw_backoff_policy){.initial_ms = 50, .factor = 2, .max_ms = 5000};
+    writer->sources = calloc(OUTBOX_SOURCES_MAX, sizeof(*writer->sources));
+    if (writer->sources == NULL)
+        return GW_RAISE(-ENOMEM);
+    for (size_t i = 0; i < OUTBOX_STATEMENTS; i++)
+        GW_TRY(outbox_prepare(writer->database, &writer->statements[i], writer_sql[i]));
+    GW_TRY(outbox_query(writer->database, "PRAGMA page_size", 4096, &writer->page_size));
+    GW_TRY(outbox_integer(writer->statements[OUTBOX_DATA_VERSION], 0, &writer->data_version));
+    GW_TRY(sequence_read(writer->database, &writer->sequence));
+    GW_TRY(used_measure(writer));
+    atomic_store(&outbox->last_sequence, writer->sequence);
+    atomic_store(&outbox->size, (uint64_t)writer->used);
+    writer->full = (uint64_t)writer->used >= outbox->options.size_max;
+    writer->prune_pending = true;
+    sqlite3_wal_hook(writer->database, log_grew, writer);
+    if (outbox->options.metrics != NULL)
+        metrics_open(writer, outbox->options.metrics);
+    return 0;
+}
+
+void outbox_writer_close(struct outbox_writer *writer)
+{
+    for (size_t i = 0; i < OUTBOX_STATEMENTS; i++)
+        sqlite3_finalize(GW_TAKE(writer->statements[i]));
+    sqlite3_close(GW_TAKE(writer->database));
+    if (writer->sources != NULL)
+        sources_forget(writer);
+    free(GW_TAKE(writer->sources));
+    free(GW_TAKE(writer->items.items));
+    gw_bytes_done(&writer->scratch);
+}
