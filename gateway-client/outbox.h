@@ -24,7 +24,9 @@ struct gwc_outbox_options {
     bool no_fsync;              /* for benchmarks: a crash of the machine may lose acknowledged events */
     struct gw_loop *loop;       /* where hooks and read callbacks run */
     struct gw_metrics *metrics; /* may be NULL */
-    /* On the loop: these events (borrowed; take references) were just committed, in sequence order, without duplicates. */
+    /* On the loop: these events (borrowed; take references) were just committed, in sequence order, without duplicates and
+     * without gaps. Count 0: more were committed behind the last ones told, too many to keep for a slow loop: read them.
+     * An event may come here after a read has given it already: compare sequences. */
     void (*committed)(void *user, struct gw_event *const *events, size_t count);
     /* On the loop: another process changed retries or dead letters (replay): read them again. May be NULL. */
     void (*changed)(void *user);
@@ -72,8 +74,9 @@ struct gwc_retry {
 };
 
 /* Makes the watcher known (a new one begins behind the last event) and hands back where it stands: its cursor (everything up
- * to it is done or in `retries`). `retries` are owned by the caller: unref the events, free the array. Blocks for a read:
- * when watchers come only. */
+ * to it is done or in `retries`). `retries` are owned by the caller: unref the events, free the array. May be called again
+ * (after changed()): what was handed in before it is in the answer. Blocks for a commit and a read: when watchers come only.
+ * -ENOSPC, -EIO, …: the outbox cannot be written now; open it again later. */
 int gwc_outbox_watcher_open(struct gwc_outbox *outbox, const char *watcher, uint64_t *ret_cursor,
                             struct gwc_retry **ret_retries, size_t *ret_retries_count) GW_MUST_CHECK;
 /* The watcher is no longer in the spec: its cursor and retries go, so that it does not hold events for ever. */
@@ -82,13 +85,15 @@ void gwc_outbox_watcher_remove(struct gwc_outbox *outbox, const char *watcher);
 int gwc_outbox_watchers(struct gwc_outbox *outbox, char ***ret_names, size_t *ret_count) GW_MUST_CHECK;
 
 /* Reads events behind `after`, in order, on the reader thread. One read of a watcher at a time.
- * done(): on the loop; events borrowed (take references); count 0: nothing there behind `after`. */
+ * done(): on the loop; events borrowed (take references); count 0: nothing there behind `after`, and committed() will tell
+ * of what comes. Never 0 because a read failed: it is made again until it succeeds. */
 void gwc_outbox_read(struct gwc_outbox *outbox, uint64_t after, size_t events_max, size_t bytes_max,
                      void (*done)(void *user, struct gw_event *const *events, size_t count), void *user);
 /* done() of the read that was begun with `user` will not be called any more: its watcher goes away. */
 void gwc_outbox_read_cancel(struct gwc_outbox *outbox, void *user);
 
-/* What became of deliveries. Written with the next commit, at the latest after 200 ms; lost by kill -9 only in the sense
+/* What became of deliveries; of watchers that are open. Hand in what became of an event before the cursor that passes it.
+ * Written with the next commit, at the latest after 200 ms; lost by kill -9 only in the sense
  * that those deliveries are made again. */
 enum gwc_outcome {
     GWC_DELIVERED,  /* forget its retry, if it had one */
@@ -134,7 +139,8 @@ struct gwc_dead_letters *gwc_dead_letters_close(struct gwc_dead_letters *letters
 /* `watcher` NULL: all; `number` 0: all. Oldest first. A negative return of `each` ends the walk. */
 int gwc_dead_letters_each(struct gwc_dead_letters *letters, const char *watcher, int64_t number,
                           int (*each)(void *user, const struct gwc_dead_letter *letter), void *user) GW_MUST_CHECK;
-/* Puts them back to be delivered at once, or drops them for good; *ret_count of them. */
+/* Puts them back to be delivered at once (with no attempts made; only those of watchers that the outbox still knows), or
+ * drops them for good; *ret_count of them. */
 int gwc_dead_letters_replay(struct gwc_dead_letters *letters, const char *watcher, int64_t number, size_t *ret_count)
     GW_MUST_CHECK;
 int gwc_dead_letters_drop(struct gwc_dead_letters *letters, const char *watcher, int64_t number, size_t *ret_count)

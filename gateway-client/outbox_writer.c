@@ -352,6 +352,13 @@ static int transaction_make(struct outbox_writer *writer, int parts)
 
 /* ---- after the commit ---- */
 
+/* Events that were held when they were passed may go now. */
+static void prune_restart(struct outbox_writer *writer)
+{
+    writer->prune_after = 0;
+    writer->released = false;
+}
+
 static void items_settle(struct outbox_writer *writer)
 {
     for (size_t i = 0; i < writer->items.count; i++) {
@@ -362,9 +369,8 @@ static void items_settle(struct outbox_writer *writer)
     if (writer->full && writer->items.count > 0) {
         writer->prune_pending = true;
         if (writer->released)
-            writer->prune_after = 0;
+            prune_restart(writer);
     }
-    writer->released = false;
     writer->items.count = 0;
     writer->items_held = false;
 
@@ -540,6 +546,7 @@ static void foreign_look(struct outbox_writer *writer)
     if (outbox_integer(writer->statements[OUTBOX_DATA_VERSION], 0, &version) < 0 || version == writer->data_version)
         return;
     writer->data_version = version;
+    writer->released = true;
     pthread_mutex_lock(&outbox->lock);
     struct outbox_watcher *watchers = outbox->watchers; /* grows at its head only */
     outbox->changed = true;
@@ -560,9 +567,11 @@ static void tick(struct outbox_writer *writer)
         return;
     writer->tick_ms = now_ms + OUTBOX_TICK_MS;
     writer->prune_pending = true;
+    if (writer->released)
+        prune_restart(writer);
     if (now_ms >= writer->prune_restart_ms) {
         writer->prune_restart_ms = now_ms + WRITER_PRUNE_RESTART_MS;
-        writer->prune_after = 0;
+        prune_restart(writer);
         if (outbox_prune_sources(writer))
             sources_forget(writer);
     }
