@@ -41,7 +41,7 @@ struct sink_http {
     const struct gwc_watcher_spec *spec;
     struct sink_target *targets; /* the newest first; that one is used */
     struct gw_bytes bearer, username, password;
-    int64_t secrets_read_ms;
+    int64_t secrets_again_ms; /* monotonic: not read anew before */
     struct sink_call *idle;
     size_t idle_count;
     struct sink_call *active;
@@ -244,7 +244,6 @@ static int sink_secrets_renew(struct sink_http *sink, struct gw_reason *reason)
 {
     GW_AUTO(sink_secrets_done) struct sink_secrets fresh = {0};
 
-    sink->secrets_read_ms = gw_clock_monotonic_ns() / GW_NS_PER_MS;
     GW_TRY(sink_secrets_read(sink->spec, &fresh, reason));
     if (sink->targets != NULL && !secret_changed(&sink->bearer, &fresh.bearer) &&
         !secret_changed(&sink->username, &fresh.username) && !secret_changed(&sink->password, &fresh.password))
@@ -261,13 +260,15 @@ static int sink_secrets_renew(struct sink_http *sink, struct gw_reason *reason)
 static bool sink_has_fresh_credentials(struct sink_http *sink, const struct sink_target *used)
 {
     const struct gwc_watcher_spec *spec = sink->spec;
+    int64_t now_ms = gw_clock_monotonic_ns() / GW_NS_PER_MS;
 
     if (!secret_given(&spec->bearer) && !secret_given(&spec->username) && !secret_given(&spec->password))
         return false;
-    if (used == sink->targets &&
-        gw_clock_monotonic_ns() / GW_NS_PER_MS - sink->secrets_read_ms >= SINK_SECRETS_WAIT_MS &&
-        sink_secrets_renew(sink, NULL) != 0)
-        return false;
+    if (used == sink->targets && now_ms >= sink->secrets_again_ms) {
+        sink->secrets_again_ms = now_ms + SINK_SECRETS_WAIT_MS;
+        if (sink_secrets_renew(sink, NULL) != 0)
+            return false;
+    }
     return used != sink->targets;
 }
 
