@@ -1,5 +1,5 @@
-/* Hooks: the HTTP endpoints of event sources, over shared listeners, one for each port. For all kinds that are called by the
- * world (webhook, and what is built like it). Loop thread only.
+/* Hooks: the HTTP endpoints of event sources, over shared listeners, one for each port. For all kinds that
+ * are called by the world (webhook, and what is built like it). Loop thread only.
  *
  *     request ──▶ listener of the port ──▶ route ──▶ hook of the source
  *                                                     │ head    refuse it, or let the body in
@@ -8,10 +8,11 @@
  *                     waiting, in order of sequence ──▶ gws_hook_acknowledged(): the reply, 2xx
  *                                                   ──▶ not in time: 503 with Retry-After
  *
- * A listener opens with the first hook of its port and closes with the last. A hook that was closed lingers for a while:
- * its endpoint answers 503 with Retry-After instead of 404, because most often its source is only being restarted (the
- * gateway-client went away, its configuration was edited). A lingering hook stands in nobody's way: it goes at once when
- * its source comes back, or when another one wants its endpoint, or its port with other settings. */
+ * A listener opens with the first hook of its port and closes with the last. A hook that was closed lingers
+ * for a while: its endpoint answers 503 with Retry-After instead of 404, because most often its source is
+ * only being restarted (the gateway-client went away, its configuration was edited). A lingering hook stands
+ * in nobody's way: it goes at once when its source comes back, or when another one wants its endpoint, or its
+ * port with other settings. */
 #ifndef GWS_HOOK_H
 #define GWS_HOOK_H
 
@@ -26,8 +27,9 @@ struct gws_call;  /* one request that belongs to a hook, until its reply */
 
 enum { GWS_HOOK_LINGER_MS = 60000 };
 
-/* linger_ms: how long a closed hook answers 503; 0: not at all. */
-int gws_hooks_open(struct gws_hooks **ret_hooks, struct gw_loop *loop, int64_t linger_ms) GW_MUST_CHECK;
+/* linger_ms: how long a closed hook answers 503; 0: not at all. `metrics` counts answers; may be NULL. */
+int gws_hooks_open(struct gws_hooks **ret_hooks, struct gw_loop *loop, int64_t linger_ms,
+                   struct gw_metrics *metrics) GW_MUST_CHECK;
 /* All hooks must be closed before. */
 struct gws_hooks *gws_hooks_close(struct gws_hooks *hooks);
 GW_DEFINE_CLEANUP(struct gws_hooks *, gws_hooks_close)
@@ -35,14 +37,14 @@ GW_DEFINE_CLEANUP(struct gws_hooks *, gws_hooks_close)
 /* All borrowed for the life of the hook, except `address` and the files, which are copied. */
 struct gws_hook_options {
     const char *endpoint;
-    unsigned methods;            /* of gws_method_bit() */
-    const char *address;         /* NULL: all of IPv4 and IPv6 */
+    unsigned methods;    /* of gws_method_bit() */
+    const char *address; /* NULL: all of IPv4 and IPv6 */
     uint16_t port;
     const char *certificate_file, *key_file;
-    int64_t idle_timeout_ms;     /* of the listener: that of the source which opens the port */
-    int64_t acknowledge_wait_ms; /* how long a request waits for gws_hook_acknowledged() */
-    int64_t body_max;            /* bytes */
-    int reply_status;            /* when acknowledged */
+    int64_t idle_timeout_ms;          /* of the listener: that of the source which opens the port */
+    int64_t acknowledge_wait_ms;      /* how long a request waits for gws_hook_acknowledged() */
+    int64_t body_max;                 /* bytes */
+    int reply_status;                 /* when acknowledged */
     const char *const *reply_headers; /* lines ended by NULL, or NULL */
     struct gw_view reply_body;
 };
@@ -54,15 +56,16 @@ struct gws_hook_handlers {
     void (*body)(void *user, struct gws_call *call);
 };
 
-/* Adds a problem (path "endpoint", "port", …) for all that keeps this hook from opening: an endpoint that is not one, or
- * that another live source has claimed for one of the methods; a port that is served with another address or other TLS files. */
+/* Adds a problem (path "endpoint", "port", …) for all that keeps this hook from opening: an endpoint that is
+ * not one, or that another live source has claimed for one of the methods; a port that is served with another
+ * address or other TLS files. */
 void gws_hook_check(struct gws_hooks *hooks, const struct gws_identity *identity,
                     const struct gws_hook_options *options, struct gw_problems *problems);
-/* Claims the endpoint, and opens the port if it is the first. A live hook of the same identity gives way to this one.
- * -EADDRINUSE with the name of the source that has it; -EINVAL; what gw_listener_open() says. */
+/* Claims the endpoint, and opens the port if it is the first. A live hook of the same identity gives way to
+ * this one. -EADDRINUSE with the name of the source that has it; -EINVAL; what gw_listener_open() says. */
 int gws_hook_open(struct gws_hook **ret_hook, struct gws_hooks *hooks, const struct gws_identity *identity,
-                  const struct gws_hook_options *options, const struct gws_hook_handlers *handlers, void *user,
-                  struct gw_reason *reason) GW_MUST_CHECK;
+                  const struct gws_hook_options *options, const struct gws_hook_handlers *handlers,
+                  void *user, struct gw_reason *reason) GW_MUST_CHECK;
 /* Requests that wait are answered 503; no handler is called any more. */
 struct gws_hook *gws_hook_close(struct gws_hook *hook);
 GW_DEFINE_CLEANUP(struct gws_hook *, gws_hook_close)

@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 
-const char *const gws_method_names[] = {"GET",     "HEAD",    "POST",  "PUT", "PATCH", "DELETE",
-                                        "OPTIONS", "CONNECT", "TRACE", NULL};
+const char *const gws_method_names[] = {"GET",    "HEAD",    "POST",    "PUT",   "PATCH",
+                                        "DELETE", "OPTIONS", "CONNECT", "TRACE", NULL};
 
 unsigned gws_method_bit(const char *name)
 {
@@ -65,7 +65,8 @@ static int path_add_segment(struct gws_path *path, struct gw_view text, struct g
             return GW_REFUSE(-EINVAL, reason, "\"%.*s\": the name of a variable is letters, digits, _ and -",
                              (int)text.size, text.data);
         if (path_has_name(path, segment.text))
-            return GW_REFUSE(-EINVAL, reason, "\"%.*s\": this variable is there twice", (int)text.size, text.data);
+            return GW_REFUSE(-EINVAL, reason, "\"%.*s\": this variable is there twice", (int)text.size,
+                             text.data);
         if (path->variables_count == GWS_PATH_VARIABLES_MAX)
             return GW_REFUSE(-EINVAL, reason, "more than %d variables", GWS_PATH_VARIABLES_MAX);
         path->variables_count++;
@@ -206,7 +207,8 @@ static int node_compare(const struct route_node *node, struct gw_view segment)
     size_t size = GW_MIN(node->segment_size, segment.size);
     int difference = size == 0 ? 0 : memcmp(node->segment, segment.data, size);
 
-    return difference != 0 ? difference : (node->segment_size > segment.size) - (node->segment_size < segment.size);
+    return difference != 0 ? difference
+                           : (node->segment_size > segment.size) - (node->segment_size < segment.size);
 }
 
 /* Where the literal child is, or would be. */
@@ -390,7 +392,8 @@ void gws_routes_owners(const struct gws_routes *routes, const struct gws_path *p
 {
     const struct route_node *node = routes_find(routes, path);
 
-    for (const struct route_claim *claim = node == NULL ? NULL : node->claims; claim != NULL; claim = claim->next)
+    for (const struct route_claim *claim = node == NULL ? NULL : node->claims; claim != NULL;
+         claim = claim->next)
         if ((claim->methods & methods) != 0)
             each(user, claim->owner);
 }

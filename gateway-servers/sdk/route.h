@@ -1,8 +1,10 @@
-/* Paths of endpoints, and the table that finds whose endpoint a request is for. Pure: nothing here touches the network.
+/* Paths of endpoints, and the table that finds whose endpoint a request is for. Pure: nothing here touches
+ * the network.
  *
- * An endpoint is "/orders/{id}": literal segments, and variables that take one whole, non-empty segment. A trailing slash
- * counts. Where several endpoints fit a request, the one that is literal at the first difference wins; methods belong to
- * the match: GET /orders/{id} is found for GET /orders/new although only POST /orders/new is literal. */
+ * An endpoint is "/orders/{id}": literal segments, and variables that take one whole, non-empty segment. A
+ * trailing slash counts. Where several endpoints fit a request, the one that is literal at the first
+ * difference wins; methods belong to the match: GET /orders/{id} is found for GET /orders/new although only
+ * POST /orders/new is literal. */
 #ifndef GWS_ROUTE_H
 #define GWS_ROUTE_H
 
@@ -33,7 +35,8 @@ struct gws_path {
     struct gws_path_segment segments[GWS_PATH_SEGMENTS_MAX];
 };
 
-/* Reads an endpoint; a missing leading slash is added. -EINVAL with words, -ENOMEM. Free with gws_path_free(). */
+/* Reads an endpoint; a missing leading slash is added. -EINVAL with words, -ENOMEM. Free with
+ * gws_path_free(). */
 int gws_path_new(struct gws_path **ret_path, const char *endpoint, struct gw_reason *reason) GW_MUST_CHECK;
 struct gws_path *gws_path_free(struct gws_path *path);
 GW_DEFINE_CLEANUP(struct gws_path *, gws_path_free)
@@ -48,12 +51,13 @@ struct gws_routes *gws_routes_new(void); /* NULL without memory */
 struct gws_routes *gws_routes_free(struct gws_routes *routes);
 GW_DEFINE_CLEANUP(struct gws_routes *, gws_routes_free)
 
-/* Adds `owner` for these methods of the path (borrowed until removed). Two owners may claim the same: the newer one is
- * found first; whoever cares asks gws_routes_owner() before. */
-int gws_routes_add(struct gws_routes *routes, const struct gws_path *path, unsigned methods, void *owner)
-    GW_MUST_CHECK;
+/* Adds `owner` for these methods of the path (borrowed until removed). Two owners may claim the same: the
+ * newer one is found first; whoever cares asks gws_routes_owners() before. */
+int gws_routes_add(struct gws_routes *routes, const struct gws_path *path, unsigned methods,
+                   void *owner) GW_MUST_CHECK;
 void gws_routes_remove(struct gws_routes *routes, const struct gws_path *path, const void *owner);
-/* Calls `each` with every owner of a path of this shape (the names of variables do not matter) and one of the methods. */
+/* Calls `each` with every owner of a path of this shape (the names of variables do not matter) and one of the
+ * methods. */
 void gws_routes_owners(const struct gws_routes *routes, const struct gws_path *path, unsigned methods,
                        void (*each)(void *user, void *owner), void *user);
 
@@ -61,10 +65,11 @@ struct gws_route {
     void *owner;
     const struct gws_path *path;
     struct gw_view values[GWS_PATH_VARIABLES_MAX]; /* of the variables, in order, percent-decoded */
-    unsigned methods; /* METHOD: those that the path has */
+    unsigned methods;                              /* METHOD: those that the path has */
 };
-/* Finds the owner. Values are borrowed from `path`, or from `scratch` (cleared by this call) when something had to be decoded.
- * Verdicts: NONE no such path; METHOD the path is there, but not for this method; BAD the percent-encoding is wrong. */
+/* Finds the owner. Values are borrowed from `path`, or from `scratch` (cleared by this call) when something
+ * had to be decoded. Verdicts: NONE no such path; METHOD the path is there, but not for this method; BAD the
+ * percent-encoding is wrong. */
 enum { GWS_ROUTE_NONE = 1, GWS_ROUTE_METHOD = 2, GWS_ROUTE_BAD = 3 };
 int gws_routes_match(const struct gws_routes *routes, const char *method, struct gw_view path,
                      struct gw_bytes *scratch, struct gws_route *ret_route) GW_MUST_CHECK;
