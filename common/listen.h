@@ -34,6 +34,12 @@ struct gw_listener_options {
     size_t connections_max;      /* 0: 1,000; more wait until one is over */
 };
 
+/* "127.0.0.1:9301", "[::1]:9301", "localhost:9301", ":9301" (all addresses: `address` is "") in its two parts.
+ * -EINVAL with words. */
+enum { GW_ADDRESS_MAX = 64 };
+int gw_address_split(const char *text, char address[static GW_ADDRESS_MAX], uint16_t *ret_port,
+                     struct gw_reason *reason) GW_MUST_CHECK;
+
 /* -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -EINVAL (address, certificate), with words. */
 int gw_listener_open(struct gw_listener **ret_listener, struct gw_loop *loop,
                      const struct gw_listener_options *options, const struct gw_listener_hooks *hooks, void *user,

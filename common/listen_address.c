@@ -1,5 +1,6 @@
 /* Listening sockets: one exact address, or all of IPv4 and IPv6. */
 #include "common/listen_parts.h"
+#include "common/text.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -95,5 +96,23 @@ int address_listen(int *ret_descriptor, uint16_t *ret_port, const char *address,
         return address_refuse(descriptor, where, port, reason);
     *ret_port = address_port(descriptor);
     *ret_descriptor = descriptor;
+    return 0;
+}
+
+int gw_address_split(const char *text, char address[static GW_ADDRESS_MAX], uint16_t *ret_port, struct gw_reason *reason)
+{
+    const char *colon = strrchr(text, ':');
+    struct gw_view host = {text, colon == NULL ? 0 : (size_t)(colon - text)};
+    bool bracketed = host.size >= 2 && text[0] == '[' && text[host.size - 1] == ']';
+    uint64_t port;
+
+    if (bracketed)
+        host = gw_view(text + 1, host.size - 2);
+    if (colon == NULL || !gw_text_u64(gw_view_text(colon + 1), UINT16_MAX, &port) || host.size >= GW_ADDRESS_MAX ||
+        (!bracketed && memchr(host.data, ':', host.size) != NULL))
+        return GW_REFUSE(-EINVAL, reason, "address \"%s\": not of the form 127.0.0.1:9301, [::1]:9301 or :9301", text);
+    memcpy(address, host.data, host.size);
+    address[host.size] = '\0';
+    *ret_port = (uint16_t)port;
     return 0;
 }
