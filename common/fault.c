@@ -135,6 +135,7 @@ void gw_problems_add(struct gw_problems *problems, const char *path, int line, c
 {
     GW_AUTO(gw_freep) char *message = NULL;
     GW_AUTO(gw_freep) char *copy = NULL;
+    GW_AUTO(gw_freep) char *file = NULL;
     va_list arguments;
 
     va_start(arguments, format);
@@ -142,12 +143,26 @@ void gw_problems_add(struct gw_problems *problems, const char *path, int line, c
         message = NULL;
     va_end(arguments);
     copy = strdup(path == NULL ? "" : path);
-    if (problems->count >= GW_PROBLEMS_MAX || message == NULL || copy == NULL || !problems_grow(problems)) {
+    file = problems->file == NULL ? NULL : strdup(problems->file);
+    if (problems->count >= GW_PROBLEMS_MAX || message == NULL || copy == NULL ||
+        (file == NULL && problems->file != NULL) || !problems_grow(problems)) {
         problems->dropped++;
         return;
     }
-    problems->items[problems->count++] =
-        (struct gw_problem){.path = GW_TAKE(copy), .line = line, .message = GW_TAKE(message)};
+    problems->items[problems->count++] = (struct gw_problem){
+        .file = GW_TAKE(file), .path = GW_TAKE(copy), .line = line, .message = GW_TAKE(message)};
+}
+
+void gw_problems_append(struct gw_problems *problems, const struct gw_problems *from)
+{
+    const char *file = problems->file;
+
+    for (size_t i = 0; i < from->count; i++) {
+        problems->file = from->items[i].file;
+        gw_problems_add(problems, from->items[i].path, from->items[i].line, "%s", from->items[i].message);
+    }
+    problems->file = file;
+    problems->dropped += from->dropped;
 }
 
 bool gw_problems_any(const struct gw_problems *problems)
@@ -160,6 +175,7 @@ void gw_problems_done(struct gw_problems *problems)
     if (problems == NULL)
         return;
     for (size_t i = 0; i < problems->count; i++) {
+        free(problems->items[i].file);
         free(problems->items[i].path);
         free(problems->items[i].message);
     }
@@ -167,8 +183,23 @@ void gw_problems_done(struct gw_problems *problems)
     *problems = (struct gw_problems){0};
 }
 
+/* As compilers say it: editors jump there. */
+static void problem_write_file(const struct gw_problem *problem, struct gw_bytes *out)
+{
+    gw_bytes_append_text(out, problem->file);
+    if (problem->line > 0)
+        gw_bytes_printf(out, ":%d", problem->line);
+    if (problem->path[0] != '\0')
+        gw_bytes_printf(out, ": %s", problem->path);
+    gw_bytes_printf(out, ": %s", problem->message);
+}
+
 static void problem_write(const struct gw_problem *problem, struct gw_bytes *out)
 {
+    if (problem->file != NULL) {
+        problem_write_file(problem, out);
+        return;
+    }
     gw_bytes_append_text(out, problem->path);
     if (problem->line > 0)
         gw_bytes_printf(out, problem->path[0] == '\0' ? "line %d" : " (line %d)", problem->line);

@@ -44,6 +44,7 @@ void gw_reason_set(struct gw_reason *reason, const char *format, ...) GW_PRINTF(
 
 /* Everything that is wrong with one text, gathered instead of stopping at the first. */
 struct gw_problem {
+    char *file;    /* owned; NULL: not of a file, or it goes without saying */
     char *path;    /* owned; dotted path in the document, "" for the whole */
     int line;      /* from 1; 0 unknown */
     char *message; /* owned; one sentence */
@@ -53,15 +54,18 @@ enum { GW_PROBLEMS_MAX = 200 };
 struct gw_problems {
     struct gw_problem *items;
     size_t count;
+    const char *file; /* what is added next is about this file; borrowed, set by whoever reads the file; NULL: none */
     size_t dropped; /* more than GW_PROBLEMS_MAX, or no memory for them: a text is bad if count + dropped > 0 */
 };
 
 void gw_problems_add(struct gw_problems *problems, const char *path, int line, const char *format, ...)
     GW_PRINTF(4, 5);
 bool gw_problems_any(const struct gw_problems *problems);
+/* Adds all of `from` to `problems`, with their own files; `from` is left as it is. */
+void gw_problems_append(struct gw_problems *problems, const struct gw_problems *from);
 /* Frees the contents; the struct itself is the caller's and may be used again. */
 void gw_problems_done(struct gw_problems *problems);
-/* All of them as one text, "path (line n): message; …", cut to fit. */
+/* All of them as one text, "path (line n): message; …", with a file "file:n: path: message", cut to fit. */
 void gw_problems_reason(const struct gw_problems *problems, struct gw_reason *reason);
 
 #endif

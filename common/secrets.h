@@ -5,11 +5,12 @@
 
 #include "common/settings.h"
 
-/* Process-wide; NULL: environment only. Call before threads start. */
+/* Process-wide; NULL: environment only. Copied. Call before threads start. */
 void gw_secrets_set_directory(const char *directory);
 
 /* Reads the value anew (so rotation takes effect), without one trailing newline. At most GW_SECRET_MAX bytes.
- * -ENOENT, -EACCES, -E2BIG with words that name the secret and key, never the value. Blocks for a file read. */
+ * -ENOENT, -EACCES, -E2BIG, -EINVAL (a name that leads elsewhere, or no regular file) with words that name the secret and key,
+ * never the value. Blocks for a file read. */
 enum { GW_SECRET_MAX = 65536 };
 int gw_secret_read(const struct gw_setting_secret *secret, struct gw_bytes *ret_value, struct gw_reason *reason)
     GW_MUST_CHECK;
