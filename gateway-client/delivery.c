@@ -25,8 +25,8 @@ enum { DELIVERY_SPAN_MAX = 65536 };
 enum { DELIVERY_UNANSWERED_MAX = 8, DELIVERY_PROBES_MAX = 2 };
 /* The cursor is handed to the outbox at most so often. */
 enum { DELIVERY_CURSOR_MS = 20 };
-/* A read that found nothing where something must be is tried again after. */
-enum { DELIVERY_READ_AGAIN_MS = 1000 };
+/* A read that found nothing where something was just committed is made again after; one of retries that failed, too. */
+enum { DELIVERY_READ_AGAIN_MS = 50, DELIVERY_LOAD_AGAIN_MS = 1000 };
 /* There was no memory to send with. */
 enum { DELIVERY_MEMORY_AGAIN_MS = 100 };
 /* What became of a retry is in the outbox after this at the latest. */
@@ -512,7 +512,7 @@ static void delivery_take(struct gwc_delivery *delivery, struct gw_event *const 
     }
 }
 
-/* Nothing is skipped on an empty answer: it may as well be a read that failed. */
+/* What was committed while we were behind came to us in vain: it is read, too. */
 static void on_read(void *user, struct gw_event *const *events, size_t count)
 {
     struct gwc_delivery *delivery = user;
@@ -621,7 +621,7 @@ static void delivery_load_more(struct gwc_delivery *delivery)
         delivery->retries_again_ms > now_ms())
         return;
     if (delivery_load(delivery, &cursor) != 0)
-        delivery->retries_again_ms = now_ms() + DELIVERY_READ_AGAIN_MS;
+        delivery->retries_again_ms = now_ms() + DELIVERY_LOAD_AGAIN_MS;
 }
 
 /* ---- turning the wheel ---- */
@@ -682,6 +682,9 @@ void gwc_delivery_committed(struct gwc_delivery *delivery, struct gw_event *cons
 {
     if (!delivery->behind)
         delivery_take(delivery, events, count);
+    /* told of less than was committed: the loop was slow */
+    if (count == 0)
+        delivery->behind = gwc_outbox_last_sequence(delivery->outbox) > delivery->tail;
     delivery_pump(delivery);
 }
 
@@ -691,7 +694,7 @@ void gwc_delivery_changed(struct gwc_delivery *delivery)
 
     if (delivery_load(delivery, &cursor) != 0) {
         delivery->retries_left = true;
-        delivery->retries_again_ms = now_ms() + DELIVERY_READ_AGAIN_MS;
+        delivery->retries_again_ms = now_ms() + DELIVERY_LOAD_AGAIN_MS;
     }
     delivery_pump(delivery);
 }

@@ -80,6 +80,16 @@ static void read_queue(struct gwc_outbox *outbox, struct outbox_read *read)
     pthread_mutex_unlock(&outbox->lock);
 }
 
+static void read_forget(struct gwc_outbox *outbox, const struct outbox_read *read)
+{
+    struct outbox_read **link = &outbox->reads_untold;
+
+    while (*link != NULL && *link != read)
+        link = &(*link)->told_next;
+    if (*link != NULL)
+        *link = read->told_next;
+}
+
 /* An answer "nothing there" may be older than events that committed() told of while the read was under way, and that a
  * delivery let pass because it was reading: then the read is made again. */
 static void read_tell(struct gwc_outbox *outbox, struct outbox_read *read)
@@ -88,6 +98,7 @@ static void read_tell(struct gwc_outbox *outbox, struct outbox_read *read)
         read_queue(outbox, read);
         return;
     }
+    read_forget(outbox, read);
     if (outbox->closed) {
         outbox_read_free(read);
         return;
@@ -764,8 +775,24 @@ void gwc_outbox_read(struct gwc_outbox *outbox, uint64_t after, size_t events_ma
                                  .events_max = events_max,
                                  .bytes_max = bytes_max,
                                  .done = done,
-                                 .user = user};
+                                 .user = user,
+                                 .told_next = outbox->reads_untold};
+    outbox->reads_untold = read;
     read_queue(outbox, read);
+}
+
+static void read_ignore(void *user, struct gw_event *const *events, size_t count)
+{
+    (void)user;
+    (void)events;
+    (void)count;
+}
+
+void gwc_outbox_read_cancel(struct gwc_outbox *outbox, void *user)
+{
+    for (struct outbox_read *read = outbox->reads_untold; read != NULL; read = read->told_next)
+        if (read->user == user)
+            read->done = read_ignore;
 }
 
 uint64_t gwc_outbox_last_sequence(struct gwc_outbox *outbox)

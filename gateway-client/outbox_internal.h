@@ -119,6 +119,7 @@ struct outbox_read {
     struct gw_event **events;
     size_t count, capacity;
     uint64_t last; /* the last sequence when it was read */
+    struct outbox_read *told_next; /* loop: of those that have not been told */
 };
 struct outbox_reads {
     struct outbox_read *first, **end;
@@ -223,6 +224,7 @@ struct gwc_outbox {
     /* → reader */
     struct outbox_reads reads, reads_done;
     struct outbox_read *reads_free;
+    struct outbox_read *reads_untold; /* loop: begun, and done() was not called */
 
     /* → loop */
     struct gw_task task;
