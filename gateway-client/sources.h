@@ -18,6 +18,7 @@ struct gwc_source {
 struct gwc_bad_source {
     const char *key;
     const char *message; /* what is wrong and what would be right */
+    const char *file;
     int line;            /* in the file; 0 unknown */
 };
 
@@ -26,7 +27,7 @@ struct gwc_sources {
     struct gw_arena arena;
     struct gwc_source *items; /* sorted by key */
     size_t count;
-    struct gwc_bad_source *bad; /* each is also a problem */
+    struct gwc_bad_source *bad; /* each is also a problem; sorted by key */
     size_t bad_count;
 };
 
@@ -36,16 +37,17 @@ const struct gwc_source *gwc_sources_find(const struct gwc_sources *sources, con
 /* Reads a file (ConfigMap manifest) or a directory (one file a key; names that begin with '.' do not count).
  * An entry that is bad by itself (a type no server has, a value that is not a mapping, no name) is a problem of that
  * entry and left out; the others are read. Verdict GWC_SOURCES_BAD: the whole cannot be used (not YAML, not a ConfigMap, not
- * there): *ret_sources untouched. Problems name file and line. */
-enum { GWC_SOURCES_BAD = 1 };
+ * there, too large): *ret_sources untouched. Problems name file and line; their path is "data.<key>…" in a manifest, "<key>…"
+ * in a directory. Files that editors leave behind (orders~, #orders#) are passed over. */
+enum { GWC_SOURCES_BAD = 1, GWC_SOURCES_MAX = 10000 };
 int gwc_sources_read(const char *path, const struct gwc_spec *spec, struct gwc_sources **ret_sources,
                      struct gw_problems *problems) GW_MUST_CHECK;
 struct gwc_sources *gwc_sources_free(struct gwc_sources *sources);
 GW_DEFINE_CLEANUP(struct gwc_sources *, gwc_sources_free)
 
-/* Watches what gwc_sources_read would read (and the spec file alike) and calls `changed` when it may have changed, at most
- * once in settle_ms; the caller reads again and compares. A path that does not exist yet is waited for. inotify, with a look
- * every 10 s beside it for file systems that have none. */
+/* Watches what gwc_sources_read would read (and the spec file alike) and calls `changed` when it has changed since this call,
+ * or since `changed` was called last; at most once in settle_ms. So: watch first, then read. The caller reads again and compares.
+ * A path that does not exist yet is waited for. inotify, with a look every 10 s beside it for file systems that have none. */
 struct gw_loop;
 struct gwc_files;
 int gwc_files_watch(struct gwc_files **ret_files, struct gw_loop *loop, const char *path, int64_t settle_ms,

@@ -226,7 +226,7 @@ static void bad_watchers_are_refused_in_words(void **state)
     assert_bad(WATCHER("url: \"http://x/\", headers: {\"a b\": x}"), "spec.watchers.http[0].headers", 8, "not the name of a header");
     assert_bad(WATCHER("url: \"http://x/\", headers: {a: \"x\\r\\ny\"}"), "spec.watchers.http[0].headers", 8, "line break");
     assert_bad(WATCHER("url: \"http://x/\", caFile: /ca"), "spec.watchers.http[0].url", 8, "https://");
-    assert_bad(WATCHER("url: \"https://x/\", keyFile: /k"), "spec.watchers.http[0]", 8, "belong together");
+    assert_bad(WATCHER("url: \"https://x/\", keyFile: /k"), "spec.watchers.http[0].keyFile", 8, "belong together");
     assert_bad(WATCHER("url: \"https://x/\", bearer: {name: t, key: k}, basic: {username: {name: t, key: u}, password: {name: t, key: p}}"),
                "spec.watchers.http[0].basic", 8, "exclude each other");
     assert_bad(WATCHER("url: \"https://x/\", basic: {username: {name: t, key: u}}"), "spec.watchers.http[0].basic.password", 8, "missing");
