@@ -75,6 +75,10 @@ struct gwc_delivery {
     bool behind;       /* there is something behind the tail */
     bool reading;
     int64_t read_again_ms;
+    /* Behind the cursor, and yet with a retry written down: they ran ahead of one that was under way when we were
+     * closed. Ascending; read from the outbox they are passed over. */
+    uint64_t *ahead;
+    size_t ahead_count, ahead_next;
     bool retries_left; /* the outbox holds retries that found no room here */
     int64_t retries_again_ms;
     struct delivery_recent recent[DELIVERY_RECENT_MAX];
@@ -489,6 +493,13 @@ static bool delivery_has_room(const struct gwc_delivery *delivery)
            delivery_window_count(&delivery->window) < DELIVERY_SPAN_MAX;
 }
 
+static bool delivery_is_ahead(struct gwc_delivery *delivery, uint64_t sequence)
+{
+    while (delivery->ahead_next < delivery->ahead_count && delivery->ahead[delivery->ahead_next] < sequence)
+        delivery->ahead_next++;
+    return delivery->ahead_next < delivery->ahead_count && delivery->ahead[delivery->ahead_next] == sequence;
+}
+
 /* Takes what there is room for; what is left is read again later. */
 static void delivery_take(struct gwc_delivery *delivery, struct gw_event *const *events, size_t count)
 {
@@ -497,6 +508,10 @@ static void delivery_take(struct gwc_delivery *delivery, struct gw_event *const 
 
         if (events[i]->sequence <= delivery->tail)
             continue;
+        if (delivery_is_ahead(delivery, events[i]->sequence)) {
+            delivery->tail = events[i]->sequence;
+            continue;
+        }
         item = delivery_has_room(delivery) ? item_new(delivery, events[i]) : NULL;
         if (item == NULL) {
             delivery->behind = true;
@@ -596,31 +611,41 @@ static bool delivery_take_retry(struct gwc_delivery *delivery, const struct gwc_
     return true;
 }
 
-static int delivery_load(struct gwc_delivery *delivery, uint64_t *ret_cursor)
+static void delivery_take_retries(struct gwc_delivery *delivery, const struct gwc_retry *retries, size_t count)
 {
-    struct gwc_retry *retries = NULL;
-    size_t count = 0;
-
-    GW_TRY(gwc_outbox_watcher_open(delivery->outbox, delivery->spec->name, ret_cursor, &retries, &count));
     delivery->retries_left = false;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         if (!delivery_take_retry(delivery, &retries[i]))
             delivery->retries_left = true;
-        gw_event_unref(retries[i].event);
-    }
-    free(retries);
     delivery->retries_again_ms = now_ms() + DELIVERY_WRITTEN_MS + 1;
+}
+
+static void retries_free(struct gwc_retry *retries, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        gw_event_unref(retries[i].event);
+    free(retries);
+}
+
+/* Retries that the outbox has and we have not. */
+static int delivery_load(struct gwc_delivery *delivery)
+{
+    struct gwc_retry *retries = NULL;
+    uint64_t cursor;
+    size_t count = 0;
+
+    GW_TRY(gwc_outbox_watcher_open(delivery->outbox, delivery->spec->name, &cursor, &retries, &count));
+    delivery_take_retries(delivery, retries, count);
+    retries_free(retries, count);
     return 0;
 }
 
 static void delivery_load_more(struct gwc_delivery *delivery)
 {
-    uint64_t cursor;
-
     if (!delivery->retries_left || delivery->draining || delivery->waiting.count > DELIVERY_RETRIES_MAX / 2 ||
         delivery->retries_again_ms > now_ms())
         return;
-    if (delivery_load(delivery, &cursor) != 0)
+    if (delivery_load(delivery) != 0)
         delivery->retries_again_ms = now_ms() + DELIVERY_LOAD_AGAIN_MS;
 }
 
@@ -628,9 +653,9 @@ static void delivery_load_more(struct gwc_delivery *delivery)
 
 static uint64_t delivery_pending(const struct gwc_delivery *delivery)
 {
-    uint64_t last = gwc_outbox_last_sequence(delivery->outbox);
+    uint64_t last = gwc_outbox_last_sequence(delivery->outbox), ahead = delivery->ahead_count - delivery->ahead_next;
 
-    return delivery->held + (delivery->behind && last > delivery->tail ? last - delivery->tail : 0);
+    return delivery->held + (last > delivery->tail + ahead ? last - delivery->tail - ahead : 0);
 }
 
 /* When to look again without being told. What waits for an answer to make room needs no timer. */
@@ -690,9 +715,7 @@ void gwc_delivery_committed(struct gwc_delivery *delivery, struct gw_event *cons
 
 void gwc_delivery_changed(struct gwc_delivery *delivery)
 {
-    uint64_t cursor;
-
-    if (delivery_load(delivery, &cursor) != 0) {
+    if (delivery_load(delivery) != 0) {
         delivery->retries_left = true;
         delivery->retries_again_ms = now_ms() + DELIVERY_LOAD_AGAIN_MS;
     }
@@ -701,14 +724,40 @@ void gwc_delivery_changed(struct gwc_delivery *delivery)
 
 /* ---- life ---- */
 
+static int compare_sequences(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+
+    return left < right ? -1 : left > right;
+}
+
+static int delivery_find_ahead(struct gwc_delivery *delivery, const struct gwc_retry *retries, size_t count)
+{
+    delivery->ahead = calloc(count + 1, sizeof(*delivery->ahead));
+    if (delivery->ahead == NULL)
+        return GW_RAISE(-ENOMEM);
+    for (size_t i = 0; i < count; i++)
+        if (retries[i].event->sequence > delivery->tail)
+            delivery->ahead[delivery->ahead_count++] = retries[i].event->sequence;
+    qsort(delivery->ahead, delivery->ahead_count, sizeof(*delivery->ahead), compare_sequences);
+    return 0;
+}
+
 static int delivery_begin(struct gwc_delivery *delivery)
 {
+    struct gwc_retry *retries = NULL;
     uint64_t cursor = 0;
+    size_t count = 0;
+    int fault;
 
-    GW_TRY(delivery_load(delivery, &cursor));
+    GW_TRY(gwc_outbox_watcher_open(delivery->outbox, delivery->spec->name, &cursor, &retries, &count));
     delivery->window.cursor = delivery->tail = cursor;
     delivery->behind = gwc_outbox_last_sequence(delivery->outbox) > cursor;
-    return 0;
+    fault = delivery_find_ahead(delivery, retries, count);
+    if (fault == 0)
+        delivery_take_retries(delivery, retries, count);
+    retries_free(retries, count);
+    return fault;
 }
 
 static int delivery_prepare(struct gwc_delivery *delivery, struct gw_http *http, struct gw_metrics *metrics,
@@ -799,6 +848,7 @@ struct gwc_delivery *gwc_delivery_close(struct gwc_delivery *delivery)
     gw_timer_close(delivery->cursor_timer);
     delivery_drop_all(delivery);
     delivery_free_idle(delivery);
+    free(delivery->ahead);
     delivery_heap_done(&delivery->waiting);
     delivery_window_done(&delivery->window);
     delivery_meter_done(&delivery->meter);
