@@ -19,6 +19,8 @@ struct listen {
     struct gw_loop *loop;
     struct gw_listener *listener;
     struct gw_bytes out;
+    char host[LISTEN_HOST_MAX];
+    uint16_t port;
     /* flags */
     const char *address;
     double fail_rate;
@@ -256,10 +258,9 @@ static int listen_open(struct listen *listen, struct gw_reason *reason)
 {
     static const struct gw_listener_hooks hooks = {.headers = on_headers, .complete = on_complete, .ended = on_ended};
     struct gw_listener_options options = {0};
-    char host[LISTEN_HOST_MAX];
 
-    GW_TRY(listen_address(listen->address, host, &options.port, reason));
-    options.address = host[0] == '\0' ? NULL : host;
+    options.port = listen->port;
+    options.address = listen->host[0] == '\0' ? NULL : listen->host;
     return gw_listener_open(&listen->listener, listen->loop, &options, &hooks, listen, reason);
 }
 
@@ -310,7 +311,7 @@ static int listen_run(struct listen *listen)
     return code;
 }
 
-static int listen_flags_check(const struct listen *listen, int words, char **argv, struct gw_reason *reason)
+static int listen_flags_check(struct listen *listen, int words, char **argv, struct gw_reason *reason)
 {
     if (words > 0)
         return GW_REFUSE(-EINVAL, reason, "%s: listen takes flags only", argv[1]);
@@ -320,7 +321,7 @@ static int listen_flags_check(const struct listen *listen, int words, char **arg
         return GW_REFUSE(-EINVAL, reason, "--status: must be from 200 to 599");
     if (listen->delay_ms < 0 || listen->count_max < 0)
         return GW_REFUSE(-EINVAL, reason, "%s: must not be negative", listen->delay_ms < 0 ? "--delay" : "--count");
-    return 0;
+    return listen_address(listen->address, listen->host, &listen->port, reason);
 }
 
 static bool terminal_has_color(void)
@@ -336,7 +337,7 @@ int gwc_cmd_listen(int argc, char **argv)
     struct listen listen = {.address = "127.0.0.1:9300"};
     struct gw_flag flags[] = {
         {"address", GW_FLAG_TEXT, &listen.address, "HOST:PORT", "where to listen (127.0.0.1:9300)", NULL},
-        {"fail-rate", GW_FLAG_NUMBER, &listen.fail_rate, "0…1", "answer this share of requests with 500", NULL},
+        {"fail-rate", GW_FLAG_NUMBER, &listen.fail_rate, "SHARE", "answer this share of requests with 500, from 0 to 1", NULL},
         {"delay", GW_FLAG_DURATION, &listen.delay_ms, "DURATION", "wait before each answer", NULL},
         {"status", GW_FLAG_INTEGER, &listen.status, "STATUS", "answer with this status (204)", NULL},
         {"count", GW_FLAG_INTEGER, &listen.count_max, "N", "end after so many events", NULL},
