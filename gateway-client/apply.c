@@ -386,7 +386,7 @@ static int sources_apply(struct gwc_client *client, struct gwc_sources *sources)
     plan_carry_out(client, &plan, sources);
     streams_mind(client, sources);
     sources_bad(client, sources);
-    gw_log(GW_LOG_INFO, "event sources in force", "sources", GW_NUMBER(sources->count), "started or changed",
+    gw_log(GW_LOG_INFO, "event sources in force", "sources", GW_NUMBER(sources->count), "changed",
            GW_NUMBER(plan.start_count), "kept", GW_NUMBER(plan.kept), "bad", GW_NUMBER(sources->bad_count), NULL);
     gwc_plan_done(&plan);
     gwc_sources_free(client->sources);

@@ -73,8 +73,8 @@ int gwc_client_open_outbox(struct gwc_client *client, const struct gwc_spec *spe
         return fault;
     }
     if (set_aside != NULL)
-        gw_log(GW_LOG_ERROR, "THE OUTBOX WAS DAMAGED: it is kept aside, and a new one was made", "kept as", set_aside,
-               "to do", "copy the file, try sqlite3 .recover on the copy; events in it were not delivered", NULL);
+        gw_log(GW_LOG_ERROR, "THE OUTBOX WAS DAMAGED: it is kept aside, and a new one was made", "file", set_aside,
+               "hint", "copy the file, try sqlite3 .recover on the copy; events in it were not delivered", NULL);
     if (!spec->outbox.fsync)
         gw_log(GW_LOG_WARN, "fsync is off: a crash of the machine may lose acknowledged events", NULL);
     return 0;
