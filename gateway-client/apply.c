@@ -358,7 +358,7 @@ static void plan_carry_out(struct gwc_client *client, const struct gwc_plan *pla
         for (size_t j = 0; j < plan->start_count && !changed; j++)
             changed = strcmp(plan->start[j]->key, plan->stop[i]->key) == 0;
         if (stream != NULL && !changed && !source_is_bad(sources, plan->stop[i]->key))
-            gwc_stream_stop(stream);
+            gwc_stream_stop(stream, true);
     }
     for (size_t i = 0; i < plan->start_count; i++)
         source_want(client, plan->start[i]);
@@ -372,7 +372,7 @@ static void streams_mind(struct gwc_client *client, const struct gwc_sources *so
         struct gwc_stream *stream = client->streams[i];
         const struct gwc_source *source = gwc_sources_find(sources, gwc_stream_key(stream));
         if (source == NULL && !source_is_bad(sources, gwc_stream_key(stream)) && !gwc_stream_stopping(stream))
-            gwc_stream_stop(stream); /* may take itself out of the array, behind i */
+            gwc_stream_stop(stream, true); /* may take itself out of the array, behind i */
         else if (source != NULL && gwc_stream_server(stream) != server_find(client, source->type))
             source_want(client, source);
     }

@@ -193,7 +193,7 @@ static void on_terminate(void *user)
     gw_log(GW_LOG_INFO, "stopping", "gateway", client->name, NULL);
     for (size_t i = client->streams_count; i-- > 0;)
         if (!gwc_stream_stopping(client->streams[i]))
-            gwc_stream_stop(client->streams[i]);
+            gwc_stream_stop(client->streams[i], false);
     on_end_look(client);
 }
 

@@ -15,6 +15,7 @@ enum {
     VALIDATE_DEADLINE_MS = 10000,
     OLD_CONTRACT_STARTED_MS = 1000, /* Argo's contracts have no "started": a stream that holds so long counts */
     STEADY_MS = 10000,              /* running so long forgets earlier failures */
+    WITHDRAW_MS = 2000,             /* a server that does not end a withdrawn stream is cut off */
 };
 
 static const struct gw_backoff_policy failing_policy = {.initial_ms = 200, .factor = 2, .max_ms = 5000};
@@ -162,11 +163,19 @@ static void on_started(void *user)
     stream_running(user);
 }
 
+static void stream_withdraw(struct gwc_stream *stream)
+{
+    gwc_link_withdraw(stream->link);
+    gw_timer_start(stream->settle_timer, WITHDRAW_MS);
+}
+
 static void on_settled(void *user)
 {
     struct gwc_stream *stream = user;
 
-    if (stream->state == GWC_STREAM_STARTING) {
+    if ((stream->stopping || stream->restart_wanted) && stream->link != NULL) {
+        gwc_link_cancel(stream->link);
+    } else if (stream->state == GWC_STREAM_STARTING) {
         stream_running(stream);
     } else if (stream->state == GWC_STREAM_RUNNING) {
         gw_backoff_reset(&stream->failing);
@@ -282,7 +291,7 @@ static void stream_valid(struct gwc_stream *stream, enum gwc_contract contract)
     }
     /* the old configuration makes room; the attempt after its release validates once more, and starts */
     stream->restart_wanted = true;
-    gwc_link_cancel(stream->link);
+    stream_withdraw(stream);
 }
 
 /* Problems with the lines of the file that the user edits. */
@@ -427,15 +436,17 @@ void gwc_stream_refuse(struct gwc_stream *stream, const char *words)
     stream_tell(stream);
 }
 
-void gwc_stream_stop(struct gwc_stream *stream)
+void gwc_stream_stop(struct gwc_stream *stream, bool withdraw)
 {
     stream->stopping = true;
     stream->validation = gwc_validation_cancel(stream->validation);
     gw_timer_stop(stream->timer);
-    if (stream->link != NULL)
-        gwc_link_cancel(stream->link);
-    else
+    if (stream->link == NULL)
         stream_end(stream);
+    else if (withdraw)
+        stream_withdraw(stream);
+    else
+        gwc_link_cancel(stream->link);
 }
 
 struct gwc_stream *gwc_stream_free(struct gwc_stream *stream)

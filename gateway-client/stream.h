@@ -64,8 +64,9 @@ int gwc_stream_update(struct gwc_stream *stream, struct gwc_server *server, cons
     GW_MUST_CHECK;
 /* Words about an entry that could not even be read; "" takes them back. */
 void gwc_stream_refuse(struct gwc_stream *stream, const char *words);
-/* Ends it; context->stopped() comes, possibly from within this call. */
-void gwc_stream_stop(struct gwc_stream *stream);
+/* Ends it; context->stopped() comes, possibly from within this call. `withdraw`: the source is no longer wanted; otherwise we
+ * go away, and the server may expect us back. */
+void gwc_stream_stop(struct gwc_stream *stream, bool withdraw);
 /* At any time; nothing is called any more. */
 struct gwc_stream *gwc_stream_free(struct gwc_stream *stream);
 

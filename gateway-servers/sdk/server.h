@@ -69,6 +69,8 @@ void gws_source_begin(struct gws_source *source, struct gws_request *request);
 bool gws_source_begun(const struct gws_source *source);
 void gws_source_acknowledge(struct gws_source *source, uint64_t sequence);
 void gws_source_writable(struct gws_source *source);
+/* The client half-closed: the source is no longer wanted. */
+void gws_source_withdraw(struct gws_source *source);
 /* The call is over: the last word from the gRPC thread. */
 void gws_source_closed(struct gws_source *source);
 

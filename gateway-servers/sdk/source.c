@@ -27,6 +27,7 @@ struct gws_source {
     uint64_t acknowledged; /* told to the module */
 
     atomic_uint_least64_t durable; /* acknowledged by the client */
+    atomic_bool withdrawn;         /* the client half-closed */
     atomic_bool full;              /* gRPC's queue is at its limit */
 
     pthread_mutex_t lock; /* guards what follows */
@@ -524,6 +525,12 @@ void gws_source_acknowledge(struct gws_source *source, uint64_t sequence)
     gw_loop_post(source->server->loop, &source->acknowledge_task);
 }
 
+void gws_source_withdraw(struct gws_source *source)
+{
+    atomic_store(&source->withdrawn, true);
+    source_finish(source, GW_RPC_OK, "");
+}
+
 void gws_source_closed(struct gws_source *source)
 {
     gw_loop_post(source->server->loop, &source->closed_task);
@@ -566,6 +573,11 @@ void *gws_source_state(struct gws_source *source)
 struct gws_server *gws_source_server(struct gws_source *source)
 {
     return source->server;
+}
+
+bool gws_source_withdrawn(const struct gws_source *source)
+{
+    return atomic_load(&source->withdrawn);
 }
 
 bool gws_source_paused(const struct gws_source *source)
