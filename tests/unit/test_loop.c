@@ -29,10 +29,10 @@ static int loop_teardown(void **state)
     return 0;
 }
 
-/* Turns the loop until `*count` reaches `wanted`; fails after five seconds. */
+/* Turns the loop until `*count` reaches `wanted`; fails after twenty seconds. */
 static void wait_for(struct gw_loop *loop, const int *count, int wanted)
 {
-    int64_t deadline = gw_loop_now_ms(loop) + 5000;
+    int64_t deadline = gw_loop_now_ms(loop) + 20000;
 
     while (*count < wanted) {
         gw_loop_turn(loop, 50);
