@@ -114,6 +114,11 @@ static const struct gw_setting manifest_settings[] = {
     {0},
 };
 
+void gwc_spec_markdown(struct gw_bytes *out)
+{
+    gw_settings_markdown(spec_settings, out);
+}
+
 /* ---- lines of problems ---- */
 
 const struct gw_node *gwc_spec_entry(const struct gwc_spec_reader *reader, const char *path, size_t index)

@@ -67,6 +67,9 @@ int gwc_spec_read(struct gw_view text, struct gwc_spec **ret_spec, struct gw_pro
 struct gwc_spec *gwc_spec_free(struct gwc_spec *spec);
 GW_DEFINE_CLEANUP(struct gwc_spec *, gwc_spec_free)
 
+/* The fields of `spec`, as a Markdown table for docs/configuration.md. */
+void gwc_spec_markdown(struct gw_bytes *out);
+
 /* The server of this type; NULL: none. */
 const struct gwc_server_spec *gwc_spec_server(const struct gwc_spec *spec, const char *type);
 
