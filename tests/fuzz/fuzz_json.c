@@ -1,4 +1,5 @@
-/* JSON texts: our scanner and cJSON agree where both apply; walking, quoting and printing keep what was there. */
+/* JSON texts: our scanner and cJSON agree where both apply; walking, quoting and printing keep what was
+ * there. */
 #include "common/json.h"
 
 #include <cjson/cJSON.h>
@@ -10,7 +11,8 @@ static bool is_number_byte(char byte)
     return byte != '\0' && strchr("0123456789+-.eE", byte) != NULL;
 }
 
-/* Texts that cJSON refuses although they are valid: lone surrogates (so all \u), numbers that are very long. */
+/* Texts that cJSON refuses although they are valid: lone surrogates (so all \u), numbers that are very long.
+ */
 static bool cjson_takes_all(struct gw_view text)
 {
     size_t run = 0;

@@ -1,4 +1,5 @@
-/* ConfigMap manifests and Gateway specs: whatever the file holds, entries are good or have a reason, in order. */
+/* ConfigMap manifests and Gateway specs: whatever the file holds, entries are good or have a reason, in
+ * order. */
 #include "gateway-client/plan.h"
 
 #include <stdio.h>
@@ -6,7 +7,8 @@
 #include <unistd.h>
 
 static struct gwc_server_spec servers[] = {{.type = "calendar"}, {.type = "webhook"}};
-static const struct gwc_spec specs[] = {{.servers = servers, .servers_count = 2}, {.servers = servers, .servers_count = 1}};
+static const struct gwc_spec specs[] = {{.servers = servers, .servers_count = 2},
+                                        {.servers = servers, .servers_count = 1}};
 
 static void check_sources(const char *path, const struct gwc_spec *spec)
 {
@@ -40,7 +42,8 @@ static void check_spec(struct gw_view text)
     }
     assert(spec->name != NULL && spec->namespace_ != NULL && spec->servers_count > 0);
     for (size_t i = 0; i < spec->watchers_count; i++)
-        assert(gwc_watcher_spec_equal(&spec->watchers[i], &spec->watchers[i]) && spec->watchers[i].url != NULL);
+        assert(gwc_watcher_spec_equal(&spec->watchers[i], &spec->watchers[i]) &&
+               spec->watchers[i].url != NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

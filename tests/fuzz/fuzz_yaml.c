@@ -1,4 +1,5 @@
-/* YAML texts: whatever is read comes out as JSON that reads back the same, and loads by a table without harm. */
+/* YAML texts: whatever is read comes out as JSON that reads back the same, and loads by a table without harm.
+ */
 #include "common/json.h"
 #include "common/settings.h"
 #include "common/yaml.h"
@@ -22,13 +23,21 @@ struct config {
 
 static const char *const choices[] = {"one", "two", NULL};
 static const struct gw_setting inner_settings[] = {
-    {.name = "text", .kind = GW_SETTING_TEXT, .offset = offsetof(struct inner, text), .choices = choices, .required = true},
+    {.name = "text",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct inner, text),
+     .choices = choices,
+     .required = true},
     {0},
 };
 static const struct gw_setting settings[] = {
     {.name = "text", .kind = GW_SETTING_TEXT, .offset = offsetof(struct config, text), .otherwise = "x"},
     {.name = "truth", .kind = GW_SETTING_BOOL, .offset = offsetof(struct config, truth)},
-    {.name = "integer", .kind = GW_SETTING_INTEGER, .offset = offsetof(struct config, integer), .min = 1, .max = 9},
+    {.name = "integer",
+     .kind = GW_SETTING_INTEGER,
+     .offset = offsetof(struct config, integer),
+     .min = 1,
+     .max = 9},
     {.name = "duration", .kind = GW_SETTING_DURATION, .offset = offsetof(struct config, duration)},
     {.name = "number", .kind = GW_SETTING_NUMBER, .offset = offsetof(struct config, number)},
     {.name = "size", .kind = GW_SETTING_SIZE, .offset = offsetof(struct config, size)},
@@ -36,8 +45,14 @@ static const struct gw_setting settings[] = {
     {.name = "pairs", .kind = GW_SETTING_PAIRS, .offset = offsetof(struct config, pairs)},
     {.name = "secret", .kind = GW_SETTING_SECRET, .offset = offsetof(struct config, secret)},
     {.name = "node", .kind = GW_SETTING_NODE, .offset = offsetof(struct config, node), .alias = "any"},
-    {.name = "section", .kind = GW_SETTING_SECTION, .offset = offsetof(struct config, section), .table = inner_settings},
-    {.name = "sections", .kind = GW_SETTING_SECTIONS, .offset = offsetof(struct config, sections), .table = inner_settings,
+    {.name = "section",
+     .kind = GW_SETTING_SECTION,
+     .offset = offsetof(struct config, section),
+     .table = inner_settings},
+    {.name = "sections",
+     .kind = GW_SETTING_SECTIONS,
+     .offset = offsetof(struct config, sections),
+     .table = inner_settings,
      .size = sizeof(struct inner)},
     {0},
 };
