@@ -439,7 +439,9 @@ static void progress_check(struct scene *scene)
     if (watchers == 0)
         return; /* killed before it was known */
     assert_int_equal(watcher_open(scene, &cursor, &retries), 0);
-    assert_int_equal(gwc_dead_letters_open(&letters, scene->directory, NULL), 0);
+    struct gw_reason reason = {0};
+    if (gwc_dead_letters_open(&letters, scene->directory, &reason) != 0)
+        fail_msg("%s (%s)", reason.text, gw_fault_trace());
     assert_int_equal(gwc_dead_letters_each(letters, NULL, 0, letter_count, &dead), 0);
     gwc_dead_letters_close(letters);
     assert_true(retries == 1 || cursor < 3);
