@@ -284,11 +284,11 @@ class Gateway:
             wait_for(lambda: self.get("/healthz")[0] == 200 or not process.running(), 10, "the client's admin address")
         return process
 
-    def up(self):
-        """Files as they are, both servers, the client; waits until every source runs."""
+    def up(self, servers=("calendar", "webhook")):
+        """Files as they are, the servers, the client; waits until every source runs."""
         self.write_spec()
         self.write_sources()
-        for kind in ("calendar", "webhook"):
+        for kind in servers:
             self.server(kind)
         self.client()
         self.wait_running(*self.sources)
