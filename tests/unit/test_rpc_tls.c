@@ -30,15 +30,19 @@ static void shell(const char *format, ...)
 
 static void authority_make(const char *name)
 {
-    shell("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout %s.key -out %s.pem -days 2 "
-          "-subj '/CN=%s' -addext basicConstraints=critical,CA:TRUE", name, name, name);
+    shell("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout %s.key -out %s.pem "
+          "-days 2 "
+          "-subj '/CN=%s' -addext basicConstraints=critical,CA:TRUE",
+          name, name, name);
 }
 
 static void certificate_make(const char *authority, const char *name, const char *alternative)
 {
-    shell("openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout %s.key -out %s.csr -subj '/CN=%s' && "
+    shell("openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout %s.key -out %s.csr -subj "
+          "'/CN=%s' && "
           "printf 'subjectAltName=%s' > %s.ext && "
-          "openssl x509 -req -in %s.csr -CA %s.pem -CAkey %s.key -CAcreateserial -out %s.pem -days 2 -extfile %s.ext",
+          "openssl x509 -req -in %s.csr -CA %s.pem -CAkey %s.key -CAcreateserial -out %s.pem -days 2 "
+          "-extfile %s.ext",
           name, name, name, alternative, name, name, authority, authority, name, name);
 }
 
@@ -72,8 +76,9 @@ static struct gw_rpc_tls serve_with(const char *name, bool mutual)
 
     snprintf(certificate, sizeof(certificate), "%s.pem", name);
     snprintf(key, sizeof(key), "%s.key", name);
-    return (struct gw_rpc_tls){
-        .certificate_file = file(certificate), .key_file = file(key), .ca_file = mutual ? file("ca.pem") : NULL};
+    return (struct gw_rpc_tls){.certificate_file = file(certificate),
+                               .key_file = file(key),
+                               .ca_file = mutual ? file("ca.pem") : NULL};
 }
 
 static int dial(const struct peer *peer, const struct gw_rpc_tls *tls, char message[static 1024])
@@ -83,7 +88,8 @@ static int dial(const struct peer *peer, const struct gw_rpc_tls *tls, char mess
     struct answer answer;
     int status;
 
-    dialer_open_with(&dialer, &(struct gw_rpc_channel_options){.address = peer_address(address, peer), .tls = *tls});
+    dialer_open_with(&dialer,
+                     &(struct gw_rpc_channel_options){.address = peer_address(address, peer), .tls = *tls});
     status = ask(&answer, dialer.channel, "x");
     snprintf(message, 1024, "%.1000s", answer.message);
     dialer_close(&dialer);
@@ -124,8 +130,9 @@ static void mutual_tls_lets_only_known_clients_in(void **state)
     (void)state;
     peer_open(&peer, "127.0.0.1:0", &tls);
     assert_int_equal(dial(&peer, &client, message), GW_RPC_UNAVAILABLE);
-    client = (struct gw_rpc_tls){
-        .ca_file = file("ca.pem"), .certificate_file = file("stranger.pem"), .key_file = file("stranger.key")};
+    client = (struct gw_rpc_tls){.ca_file = file("ca.pem"),
+                                 .certificate_file = file("stranger.pem"),
+                                 .key_file = file("stranger.key")};
     assert_int_equal(dial(&peer, &client, message), GW_RPC_UNAVAILABLE);
     client = (struct gw_rpc_tls){
         .ca_file = file("ca.pem"), .certificate_file = file("client.pem"), .key_file = file("client.key")};
@@ -146,8 +153,8 @@ static void a_changed_certificate_is_served_without_a_restart(void **state)
     shell("cp server.pem live.pem && cp server.key live.key");
     tls = serve_with("live", false);
     peer_open(&peer, "127.0.0.1:0", &tls);
-    dialer_open_with(&dialer,
-                     &(struct gw_rpc_channel_options){.address = peer_address(address, &peer), .tls = client});
+    dialer_open_with(&dialer, &(struct gw_rpc_channel_options){.address = peer_address(address, &peer),
+                                                               .tls = client});
     watch(&old, dialer.channel, "1 1 0", 10);
     WAIT_FOR(old.messages == 1);
     shell("cp named.pem live.new && mv live.new live.pem"); /* half of the pair: the old one stays */
