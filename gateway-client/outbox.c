@@ -545,14 +545,12 @@ static int watcher_make(struct gwc_outbox *outbox, const char *name)
     return fault == 0 && is_new ? read_reserve(outbox) : fault;
 }
 
-#define CURSOR_SQL "SELECT cursor FROM cursors WHERE watcher = ?1"
-
 static int cursor_read(sqlite3 *database, const char *name, uint64_t *ret_cursor)
 {
     GW_AUTO(outbox_finalizep) sqlite3_stmt *statement = NULL;
     int64_t cursor = -1;
 
-    GW_TRY(outbox_prepare(database, &statement, CURSOR_SQL));
+    GW_TRY(outbox_prepare(database, &statement, "SELECT cursor FROM cursors WHERE watcher = ?1"));
     GW_TRY(outbox_bind_text(statement, 1, gw_view_text(name)));
     GW_TRY(outbox_integer(statement, -1, &cursor));
     if (cursor < 0)
@@ -626,21 +624,18 @@ static int dead_read(sqlite3 *database, const char *name, uint64_t *ret_count)
     return 0;
 }
 
-/* Cursor and retries of the same moment: as long as the first statement stands on its row, all read one snapshot. A BEGIN
- * would need a ROLLBACK, which can fail, too. */
+/* One transaction, so that cursor and retries are of the same moment. */
 static int watcher_read(sqlite3 *database, const char *name, uint64_t *ret_cursor, uint64_t *ret_dead,
                         struct outbox_retries *ret_retries)
 {
-    GW_AUTO(outbox_finalizep) sqlite3_stmt *statement = NULL;
-
-    GW_TRY(outbox_prepare(database, &statement, CURSOR_SQL));
-    GW_TRY(outbox_bind_text(statement, 1, gw_view_text(name)));
-    int answer = outbox_step(statement);
-    if (answer != OUTBOX_ROW)
-        return answer < 0 ? answer : GW_RAISE(-ENOENT);
-    *ret_cursor = (uint64_t)sqlite3_column_int64(statement, 0);
-    GW_TRY(dead_read(database, name, ret_dead));
-    return retries_read(database, name, ret_retries);
+    GW_TRY(outbox_execute(database, "BEGIN"));
+    int fault = cursor_read(database, name, ret_cursor);
+    if (fault == 0)
+        fault = dead_read(database, name, ret_dead);
+    if (fault == 0)
+        fault = retries_read(database, name, ret_retries);
+    int ended = outbox_execute(database, "ROLLBACK");
+    return fault != 0 ? fault : ended;
 }
 
 /* A watcher of an earlier run has nothing under way in this one: it is there without asking the writer, which may be

@@ -161,11 +161,8 @@ static void on_stream_message(void *user, struct gw_rpc_server_call *call, struc
 
 static void on_stream_half_closed(void *user, struct gw_rpc_server_call *call)
 {
-    struct gws_source *source = gw_rpc_server_call_user(call);
-
     (void)user;
-    if (source != NULL)
-        gws_source_withdraw(source);
+    gw_rpc_server_call_finish(call, GW_RPC_OK, "", NULL);
 }
 
 static void on_stream_closed(void *user, struct gw_rpc_server_call *call, bool cancelled)
