@@ -9,6 +9,7 @@ directory=${DEMO_DIR:-$root/.cache/demo}
 port_base=9300
 seconds=""
 pids=""
+sockets=""
 
 usage() {
     echo "usage: ./dev demo [--for 20s] [--port-base 9300]"
@@ -75,10 +76,10 @@ program() {
     fail "$1 is not in $build: ./dev build makes it"
 }
 
-# The examples name port 9300 and those above it.
+# The examples name port 9300 and those above it, and a socket that would be everybody's.
 copy_example() {
     sed -e "s/127\.0\.0\.1:9300/$listener/" -e "s/127\.0\.0\.1:9330/$servers/" -e "s/\"9380\"/\"$((port_base + 80))\"/" \
-        "$root/examples/demo/$1" >"$directory/$1"
+        -e "s|/tmp/sluice-demo|$sockets|" "$root/examples/demo/$1" >"$directory/$1"
 }
 
 # start NAME PROGRAM ARGUMENTS: its log goes to NAME.log
@@ -86,19 +87,18 @@ start() {
     name=$1
     shift
     "$@" >"$name.out" 2>"$name.log" &
-    pids="$pids $!"
+    pids="$! $pids"
     eval "pid_$name=$!"
 }
 
-# Interrupts end the shell, and the end of the shell, however it comes, ends what it started.
+# Interrupts end the shell, and the end of the shell, however it comes, ends what it started: the last one first, so that
+# the client can still deliver while it drains.
 stop_all() {
     trap - EXIT
     trap '' INT TERM HUP
     for pid in $pids; do
         kill -TERM "$pid" 2>/dev/null || true
-    done
-    waited=0
-    for pid in $pids; do
+        waited=0
         while [ $waited -lt 150 ] && kill -0 "$pid" 2>/dev/null; do
             sleep 0.1
             waited=$((waited + 1))
@@ -106,6 +106,7 @@ stop_all() {
         kill -KILL "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
+    [ -z "$sockets" ] || rm -rf "$sockets"
 }
 trap 'status=$?; stop_all; exit $status' EXIT
 trap 'exit 130' INT
@@ -150,12 +151,15 @@ hints() {
     cat <<END
 
 Things to try while it runs, in another terminal:
-  curl -d '{"order": 7}' http://$hook/orders                  an event of your own
-  \$EDITOR $directory/event-sources.yaml
-                                                             change an interval, add a key, break it: only that restarts
-  $client_program status --admin $admin
-  curl http://$admin/metrics
-  kill -9 $pid_client                                          the client; ./dev demo goes on where it was
+  * an event of your own:
+      curl -d '{"order": 7}' http://$hook/orders
+  * change an interval, add a key, break one: only what you change restarts, what is broken is told
+      \$EDITOR $directory/event-sources.yaml
+  * how every event source and watcher is doing
+      $client_program status --admin $admin
+      curl http://$admin/metrics
+  * kill the client with no warning: that ends the demo, and the next one goes on from there
+      kill -9 $pid_client
 Logs and state are in $directory. Ctrl-C stops all.
 
 END
@@ -168,13 +172,15 @@ command -v curl >/dev/null 2>&1 || fail "curl is missing: ./dev setup installs i
 
 mkdir -p "$directory"
 cd "$directory"
-rm -f calendar.sock ./*.out ./*.log
+rm -f ./*.out ./*.log
+# Not in the folder itself: the path of a socket may have 107 bytes only.
+sockets=$(mktemp -d)
 copy_example gateway.yaml
 copy_example event-sources.yaml
 
 echo "demo: starting a listener, two gateway-servers and the gateway-client"
 start listener "$client_program" listen --address "$listener"
-start calendar "$calendar_program" --listen unix:calendar.sock --admin none
+start calendar "$calendar_program" --listen "unix:$sockets/calendar.sock" --admin none
 start webhook "$webhook_program" --listen "$servers" --admin none
 start client "$client_program" run --gateway gateway.yaml --event-sources event-sources.yaml --state state --admin "$admin"
 began=$(date +%s)
@@ -186,7 +192,7 @@ hints
 
 # The listener's lines from the first on, in the foreground of whoever looks.
 tail -n +1 -f "$directory/listener.out" &
-pids="$pids $!"
+pids="$! $pids"
 
 while [ $order -lt 3 ]; do
     order=$((order + 1))
