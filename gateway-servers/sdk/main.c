@@ -230,6 +230,21 @@ static int usage(const struct gws_module *module, const char *words)
     return GW_EXIT_USAGE;
 }
 
+static int usage_word(const struct gws_module *module, const char *word)
+{
+    struct gw_reason words;
+
+    gw_reason_set(&words, "unexpected word \"%s\" on the command line", word);
+    return usage(module, words.text);
+}
+
+static bool is_command(const struct gws_module *module, const char *word)
+{
+    size_t size = module->command == NULL ? 0 : strcspn(module->command_help, " ");
+
+    return size > 0 && strlen(word) == size && memcmp(word, module->command_help, size) == 0;
+}
+
 int gws_main(const struct gws_module *module, int argc, char **argv)
 {
     struct options options = {.port = "9330", .admin = "none", .log_level = "info", .log_format = "logfmt",
@@ -258,7 +273,7 @@ int gws_main(const struct gws_module *module, int argc, char **argv)
     struct gw_reason reason = {""};
     int words = 0;
 
-    if (argc > 1 && argv[1][0] != '-' && module->command != NULL)
+    if (argc > 1 && is_command(module, argv[1]))
         return module->command(argc - 1, argv + 1);
     int read = gw_flags_read(flags, argc, argv, &words, &reason);
     if (read == GW_FLAGS_HELP) {
@@ -268,7 +283,7 @@ int gws_main(const struct gws_module *module, int argc, char **argv)
     if (read < 0)
         return usage(module, reason.text);
     if (words > 0)
-        return usage(module, "unexpected word on the command line");
+        return usage_word(module, argv[1]);
     if (!gw_log_set_level(options.log_level))
         return usage(module, "--log-level is one of debug, info, warn, error");
     if (!gw_log_set_format(options.log_format))

@@ -75,7 +75,7 @@ struct gws_module {
     /* Words on the command line other than flags: gateway-server-calendar preview …; the exit code. May be NULL.
      * argv[0] is the word. Nothing is open. */
     int (*command)(int argc, char **argv);
-    const char *command_help; /* one line for --help */
+    const char *command_help; /* one line for --help; its first word is the command */
 };
 
 /* What happened. Borrowed until emit returns; empty views where there is nothing to say (module.event_type, now, …). */
