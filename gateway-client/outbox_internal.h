@@ -247,6 +247,18 @@ int64_t outbox_now_ms(void); /* monotonic */
 /* Waits on `condition` until the monotonic time. Under `lock`. */
 void outbox_wait_until(struct gwc_outbox *outbox, pthread_cond_t *condition, int64_t until_ms);
 
+/* Under `lock`: wakes the writer, if it sleeps. */
+void outbox_writer_wake(struct gwc_outbox *outbox);
+/* A read that is done with goes back among the free ones. Takes `lock`. */
+void outbox_read_recycle(struct gwc_outbox *outbox, struct outbox_read *read);
+
+/* The writer's statements, and what they write in a transaction (outbox_write.c). */
+extern const char *const outbox_writer_sql[OUTBOX_STATEMENTS];
+int outbox_appends_write(struct outbox_writer *writer) GW_MUST_CHECK;
+int outbox_items_write(struct outbox_writer *writer) GW_MUST_CHECK;
+/* Forgets the numbers of interned sources: they may not be true any more. */
+void outbox_sources_forget(struct outbox_writer *writer);
+
 int outbox_writer_open(struct outbox_writer *writer, struct gwc_outbox *outbox) GW_MUST_CHECK;
 void outbox_writer_close(struct outbox_writer *writer);
 void *outbox_writer_main(void *outbox);
