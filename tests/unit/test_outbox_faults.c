@@ -29,6 +29,7 @@ enum kind { FAULT_MEMORY = 1, FAULT_OPEN, FAULT_WRITE, FAULT_SYNC, FAULT_TRUNCAT
 static _Atomic int fault_kind; /* 0: none */
 static _Atomic long fault_countdown;
 static _Atomic bool fault_kills, fault_fired;
+static _Atomic bool fault_lasts; /* this call and all that follow */
 
 static void fault_arm(enum kind kind, long n, bool kills)
 {
@@ -41,6 +42,7 @@ static void fault_arm(enum kind kind, long n, bool kills)
 static bool fault_disarm(void)
 {
     fault_kind = 0;
+    fault_lasts = false;
     return fault_fired;
 }
 
@@ -50,7 +52,7 @@ static bool fault_now(enum kind kind)
     int armed = fault_kind;
     if (armed != (int)kind && !(armed == FAULT_ANY_FILE && kind != FAULT_MEMORY))
         return false;
-    if (atomic_fetch_sub(&fault_countdown, 1) != 1)
+    if (!fault_lasts && atomic_fetch_sub(&fault_countdown, 1) != 1)
         return false;
     fault_fired = true;
     if (fault_kills && kind != FAULT_WRITE)
@@ -227,6 +229,8 @@ struct scene {
     uint64_t after;
     size_t read_count;
     bool read_done;
+    bool pressed, relieved;
+    char words[256];
 };
 
 static void on_committed(void *user, struct gw_event *const *events, size_t count)
@@ -234,6 +238,15 @@ static void on_committed(void *user, struct gw_event *const *events, size_t coun
     (void)user;
     (void)events;
     (void)count;
+}
+
+static void on_pressure(void *user, bool full, const char *reason)
+{
+    struct scene *scene = user;
+    scene->pressed |= full;
+    scene->relieved |= !full;
+    if (full)
+        snprintf(scene->words, sizeof(scene->words), "%s", reason);
 }
 
 static void directory_remove(const char *path)
@@ -261,6 +274,7 @@ static void scene_open(struct scene *scene, bool no_fsync)
                                                  .no_fsync = no_fsync,
                                                  .loop = scene->loop,
                                                  .committed = on_committed,
+                                                 .pressure = on_pressure,
                                                  .user = scene};
 }
 
@@ -386,6 +400,21 @@ static void events_read(struct scene *scene)
     } while (scene->read_count > 0);
 }
 
+/* Returns the position: parcels that are there. */
+static int present_check(struct scene *scene)
+{
+    struct gw_bytes position = {0};
+
+    events_read(scene);
+    assert_int_equal(gwc_outbox_position(scene->outbox, "shop", &position), 0);
+    int reached = position.size == 0 ? 0 : position.data[0] - '0';
+    gw_bytes_done(&position);
+    /* The position is of the same transaction as the events, none of which is there twice. */
+    for (size_t i = 0; i < EVENTS; i++)
+        assert_int_equal(scene->present[i], (int)(i / PARCEL_EVENTS) < reached);
+    return reached;
+}
+
 static void progress_tell(struct scene *scene)
 {
     struct gwc_progress retry = {.outcome = GWC_RETRY, .sequence = 3, .attempts = 1, .reason = "HTTP 503"};
@@ -439,7 +468,9 @@ static void progress_check(struct scene *scene)
     if (watchers == 0)
         return; /* killed before it was known */
     assert_int_equal(watcher_open(scene, &cursor, &retries), 0);
-    assert_int_equal(gwc_dead_letters_open(&letters, scene->directory, NULL), 0);
+    struct gw_reason reason = {0};
+    if (gwc_dead_letters_open(&letters, scene->directory, &reason) != 0)
+        fail_msg("%s (%s)", reason.text, gw_fault_trace());
     assert_int_equal(gwc_dead_letters_each(letters, NULL, 0, letter_count, &dead), 0);
     gwc_dead_letters_close(letters);
     assert_true(retries == 1 || cursor < 3);
@@ -520,6 +551,38 @@ static void every_failing_allocation_is_survived(void **state)
     assert_true(count * stride >= 1000);
 }
 
+static void a_disk_that_is_full_for_a_while_holds_events_and_says_so(void **state)
+{
+    struct scene *scene = __real_calloc(1, sizeof(*scene));
+    static const struct {
+        enum kind kind;
+        const char *words;
+    } troubles[] = {{FAULT_WRITE, "disk is full"}, {FAULT_SYNC, "disk I/O error"}};
+
+    (void)state;
+    for (size_t i = 0; i < GW_COUNT_OF(troubles); i++) {
+        scene_open(scene, false);
+        outbox_must(scene);
+        parcels_make(scene, -1);
+        fault_arm(troubles[i].kind, 1, false);
+        fault_lasts = true;
+        for (size_t parcel = 0; parcel < PARCELS; parcel++)
+            parcel_send(scene, &scene->parcels[parcel]);
+        wait_for(scene, &scene->pressed, NULL);
+        if (strstr(scene->words, troubles[i].words) == NULL)
+            fail_msg("%s", scene->words);
+        for (size_t parcel = 0; parcel < PARCELS; parcel++)
+            assert_int_equal(scene->parcels[parcel].answer, 0);
+        fault_disarm();
+        wait_for(scene, &scene->relieved, NULL);
+        for (size_t parcel = 0; parcel < PARCELS; parcel++)
+            wait_for(scene, NULL, &scene->parcels[parcel].answer);
+        assert_int_equal(present_check(scene), PARCELS);
+        scene_close(scene);
+    }
+    free(scene);
+}
+
 /* ---- killed ---- */
 
 static void child_main(struct scene *scene, long n, int pipe)
@@ -544,21 +607,6 @@ static void child_main(struct scene *scene, long n, int pipe)
     syscall(SYS_write, pipe, "P", 1); /* progress, too, is on disk */
     gwc_outbox_close(scene->outbox);
     _exit(0);
-}
-
-/* Returns the position: parcels that are there. */
-static int present_check(struct scene *scene)
-{
-    struct gw_bytes position = {0};
-
-    events_read(scene);
-    assert_int_equal(gwc_outbox_position(scene->outbox, "shop", &position), 0);
-    int reached = position.size == 0 ? 0 : position.data[0] - '0';
-    gw_bytes_done(&position);
-    /* The position is of the same transaction as the events, none of which is there twice. */
-    for (size_t i = 0; i < EVENTS; i++)
-        assert_int_equal(scene->present[i], (int)(i / PARCEL_EVENTS) < reached);
-    return reached;
 }
 
 static void killed_check(struct scene *scene, const bool *acknowledged)
@@ -622,15 +670,24 @@ static void what_was_acknowledged_survives_a_kill_at_every_write(void **state)
     assert_true(n > 80);
 }
 
+/* A test that failed half-way leaves nothing armed for the next. */
+static int disarm(void **state)
+{
+    (void)state;
+    fault_disarm();
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_was_acknowledged_survives_a_kill_at_every_write),
-        cmocka_unit_test(every_failing_open_is_survived),
-        cmocka_unit_test(every_failing_write_is_survived),
-        cmocka_unit_test(every_failing_sync_is_survived),
-        cmocka_unit_test(every_failing_truncation_is_survived),
-        cmocka_unit_test(every_failing_allocation_is_survived),
+        cmocka_unit_test_teardown(what_was_acknowledged_survives_a_kill_at_every_write, disarm),
+        cmocka_unit_test_teardown(a_disk_that_is_full_for_a_while_holds_events_and_says_so, disarm),
+        cmocka_unit_test_teardown(every_failing_open_is_survived, disarm),
+        cmocka_unit_test_teardown(every_failing_write_is_survived, disarm),
+        cmocka_unit_test_teardown(every_failing_sync_is_survived, disarm),
+        cmocka_unit_test_teardown(every_failing_truncation_is_survived, disarm),
+        cmocka_unit_test_teardown(every_failing_allocation_is_survived, disarm),
     };
     return cmocka_run_group_tests_name("outbox_faults", tests, shims_install, NULL);
 }
