@@ -54,12 +54,14 @@ static int reader_key(struct json_reader *reader, const struct gw_node_path *pat
     if (key == NULL)
         return GW_RAISE(-ENOMEM);
     if (strlen(key) != size) {
-        gw_problems_add(reader->problems, gw_node_path_text(place, path), line, "a key that holds a NUL character");
+        gw_problems_add(reader->problems, gw_node_path_text(place, path), line,
+                        "a key that holds a NUL character");
         reader->bad = true;
     }
     int known = gw_node_keys_add(keys, key);
     if (known == GW_NODE_KEYS_KNOWN) {
-        gw_problems_add(reader->problems, gw_node_path_text(place, path), line, "the key \"%s\" is there twice", key);
+        gw_problems_add(reader->problems, gw_node_path_text(place, path), line,
+                        "the key \"%s\" is there twice", key);
         reader->bad = true;
     } else {
         GW_TRY(known);
@@ -125,7 +127,6 @@ static int reader_node(struct json_reader *reader, const struct gw_node_path *pa
     return 0;
 }
 
-
 static int line_at(struct gw_view text, size_t offset)
 {
     int line = 1;
@@ -152,7 +153,8 @@ int gw_json_read(struct gw_arena *arena, struct gw_view text, const struct gw_no
     item = cJSON_ParseWithLengthOpts(text.data, text.size, &stopped, false);
     if (item == NULL) {
         gw_problems_add(problems, "", line_at(text, stopped == NULL ? 0 : (size_t)(stopped - text.data)),
-                        "not a JSON document that can be used: half of a surrogate pair, or a number of more than 63 characters");
+                        "not a JSON document that can be used: half of a surrogate pair, or a number of more "
+                        "than 63 characters");
         return GW_JSON_BAD;
     }
     GW_TRY(reader_node(&reader, NULL, item, gw_view_trim(text), &root));

@@ -1,5 +1,5 @@
-/* JSON: documents by cJSON, and a scanner and writer of our own for the event path, where numbers must come out as
- * they went in (cJSON keeps doubles) and nothing is allocated per value. RFC 8259. */
+/* JSON: documents by cJSON, and a scanner and writer of our own for the event path, where numbers must come
+ * out as they went in (cJSON keeps doubles) and nothing is allocated per value. RFC 8259. */
 #ifndef GW_JSON_H
 #define GW_JSON_H
 
@@ -23,12 +23,14 @@ enum { GW_JSON_DEPTH_MAX = 128 };
 
 /* One whole JSON value with optional white space around it, and nothing else; strict: UTF-8 checked. */
 bool gw_json_valid(struct gw_view text);
-/* The same, and when it is false where (bytes from the start) and what was expected there ("':' after the key"). */
+/* The same, and when it is false where (bytes from the start) and what was expected there ("':' after the
+ * key"). */
 bool gw_json_check(struct gw_view text, size_t *ret_offset, const char **ret_expected);
 
 /* Walks the members of one object or the elements of one array, whose text was found valid:
  *     struct gw_json_walk walk = gw_json_walk(text);
- *     while (gw_json_next(&walk)) use walk.key (raw, without quotes, may hold escapes), walk.value (raw text);  */
+ *     while (gw_json_next(&walk)) use walk.key (raw, without quotes, may hold escapes), walk.value (raw
+ * text);  */
 struct gw_json_walk {
     struct gw_view rest;
     struct gw_view key;   /* objects only */

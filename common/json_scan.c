@@ -222,7 +222,8 @@ static char closing(char open)
     return open == '{' ? '}' : ']';
 }
 
-/* A value has ended: goes on to where the next one begins. False when there is none: done (`expected` NULL) or wrong. */
+/* A value has ended: goes on to where the next one begins. False when there is none: done (`expected` NULL)
+ * or wrong. */
 static bool scan_onwards(struct json_scan *scan, const char *open, size_t *depth)
 {
     while (*depth > 0) {
@@ -297,7 +298,8 @@ bool gw_json_valid(struct gw_view text)
     return gw_json_check(text, &offset, &expected);
 }
 
-/* ---- walk: the text is known to be valid, so only ends of tokens are looked for; bounds are kept all the same ---- */
+/* ---- walk: the text is known to be valid, so only ends of tokens are looked for; bounds are kept all the
+ * same ---- */
 
 static const char *skip_space(const char *at, const char *end)
 {

@@ -6,7 +6,7 @@
 
 struct gw_node_path {
     const struct gw_node_path *up; /* NULL: the top */
-    const char *name;              /* member of a mapping; NULL: entry `index` of a list; "": nothing to say */
+    const char *name; /* member of a mapping; NULL: entry `index` of a list; "": nothing to say */
     size_t index;
 };
 

@@ -68,10 +68,11 @@ static int file_read(const struct gw_setting_secret *secret, const char *path, s
                          strerrordesc_np(-fault));
     }
     if (!S_ISREG(status.st_mode))
-        return GW_REFUSE(-EINVAL, reason, "secret \"%s\", key \"%s\": %s is not a file", secret->name, secret->key, path);
+        return GW_REFUSE(-EINVAL, reason, "secret \"%s\", key \"%s\": %s is not a file", secret->name,
+                         secret->key, path);
     if (status.st_size > GW_SECRET_MAX)
-        return GW_REFUSE(-E2BIG, reason, "secret \"%s\", key \"%s\": %s has more than %d bytes", secret->name, secret->key,
-                         path, GW_SECRET_MAX);
+        return GW_REFUSE(-E2BIG, reason, "secret \"%s\", key \"%s\": %s has more than %d bytes", secret->name,
+                         secret->key, path, GW_SECRET_MAX);
     int fault = file_contents(descriptor, (size_t)status.st_size, value);
     if (fault < 0)
         return GW_REFUSE(fault, reason, "secret \"%s\", key \"%s\": %s: %s", secret->name, secret->key, path,
@@ -95,7 +96,8 @@ static int variable_read(const struct gw_setting_secret *secret, const char *tex
     size_t size = strlen(text);
 
     if (size > GW_SECRET_MAX)
-        return GW_REFUSE(-E2BIG, reason, "secret \"%s\", key \"%s\": the environment variable has more than %d bytes",
+        return GW_REFUSE(-E2BIG, reason,
+                         "secret \"%s\", key \"%s\": the environment variable has more than %d bytes",
                          secret->name, secret->key, GW_SECRET_MAX);
     gw_bytes_append(value, text, size);
     if (value->failed)
@@ -109,13 +111,16 @@ static int secret_absent(const struct gw_setting_secret *secret, const char *pat
 {
     if (path == NULL)
         return GW_REFUSE(-ENOENT, reason,
-                         "secret \"%s\", key \"%s\": no directory of secrets is given, and there is no environment variable %s",
+                         "secret \"%s\", key \"%s\": no directory of secrets is given, and there is no "
+                         "environment variable %s",
                          secret->name, secret->key, variable);
-    return GW_REFUSE(-ENOENT, reason, "secret \"%s\", key \"%s\": there is neither a file %s nor an environment variable %s",
+    return GW_REFUSE(-ENOENT, reason,
+                     "secret \"%s\", key \"%s\": there is neither a file %s nor an environment variable %s",
                      secret->name, secret->key, path, variable);
 }
 
-int gw_secret_read(const struct gw_setting_secret *secret, struct gw_bytes *ret_value, struct gw_reason *reason)
+int gw_secret_read(const struct gw_setting_secret *secret, struct gw_bytes *ret_value,
+                   struct gw_reason *reason)
 {
     GW_AUTO(gw_secret_done) struct gw_bytes value = {0};
     GW_AUTO(gw_bytes_done) struct gw_bytes path = {0};

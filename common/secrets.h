@@ -1,5 +1,6 @@
-/* Secrets: the value behind a {name, key} reference. Locally a file DIRECTORY/<name>/<key> (the layout of mounted Kubernetes
- * Secrets), else the environment variable <name>_<key> (every character that is not a letter or digit is '_'). */
+/* Secrets: the value behind a {name, key} reference. Locally a file DIRECTORY/<name>/<key> (the layout of
+ * mounted Kubernetes Secrets), else the environment variable <name>_<key> (every character that is not a
+ * letter or digit is '_'). */
 #ifndef GW_SECRETS_H
 #define GW_SECRETS_H
 
@@ -9,11 +10,11 @@
 void gw_secrets_set_directory(const char *directory);
 
 /* Reads the value anew (so rotation takes effect), without one trailing newline. At most GW_SECRET_MAX bytes.
- * -ENOENT, -EACCES, -E2BIG, -EINVAL (a name that leads elsewhere, or no regular file) with words that name the secret and key,
- * never the value. Blocks for a file read. */
+ * -ENOENT, -EACCES, -E2BIG, -EINVAL (a name that leads elsewhere, or no regular file) with words that name
+ * the secret and key, never the value. Blocks for a file read. */
 enum { GW_SECRET_MAX = 65536 };
-int gw_secret_read(const struct gw_setting_secret *secret, struct gw_bytes *ret_value, struct gw_reason *reason)
-    GW_MUST_CHECK;
+int gw_secret_read(const struct gw_setting_secret *secret, struct gw_bytes *ret_value,
+                   struct gw_reason *reason) GW_MUST_CHECK;
 /* Overwrites the contents before freeing them. */
 void gw_secret_done(struct gw_bytes *value);
 

@@ -24,8 +24,8 @@ struct load_field {
     char *value; /* where it goes */
 };
 
-static void GW_PRINTF(4, 5) load_problem(const struct load *load, const struct gw_node_path *path, int line,
-                                         const char *format, ...)
+static void GW_PRINTF(4, 5)
+    load_problem(const struct load *load, const struct gw_node_path *path, int line, const char *format, ...)
 {
     char place[GW_NODE_PATH_MAX], message[SETTINGS_MESSAGE_MAX];
     va_list arguments;
@@ -38,7 +38,8 @@ static void GW_PRINTF(4, 5) load_problem(const struct load *load, const struct g
 
 static int load_expected(const struct load_field *field, const struct gw_node *node, const char *expected)
 {
-    load_problem(field->load, field->path, node->line, "expected %s, got %s", expected, gw_node_kind_name(node->kind));
+    load_problem(field->load, field->path, node->line, "expected %s, got %s", expected,
+                 gw_node_kind_name(node->kind));
     return 0;
 }
 
@@ -84,7 +85,8 @@ static void load_unknown(const struct load *load, const struct gw_node_path *pat
 static const char *scalar_text(const struct load_field *field, const struct gw_node *node)
 {
     if (node->kind == GW_NODE_BOOL) {
-        load_problem(field->load, field->path, node->line, "expected text, got a boolean: write it in quotes");
+        load_problem(field->load, field->path, node->line,
+                     "expected text, got a boolean: write it in quotes");
         return NULL;
     }
     if (node->kind != GW_NODE_TEXT && node->kind != GW_NODE_NUMBER) {
@@ -96,7 +98,8 @@ static const char *scalar_text(const struct load_field *field, const struct gw_n
         return NULL;
     }
     if (nothing_chosen(field->setting, node->text) != NULL) {
-        load_unknown(field->load, field->path, node->line, "unknown value", node->text, field->setting->choices);
+        load_unknown(field->load, field->path, node->line, "unknown value", node->text,
+                     field->setting->choices);
         return NULL;
     }
     return node->text;
@@ -133,8 +136,8 @@ static int load_integer(const struct load_field *field, const struct gw_node *no
     if (!gw_text_i64(gw_view(node->text, node->text_size), INT64_MIN, INT64_MAX, &value))
         load_problem(field->load, field->path, node->line, "expected a whole number, got \"%s\"", node->text);
     else if (!in_range(field->setting, value))
-        load_problem(field->load, field->path, node->line, "%s is out of range: from %lld to %lld", node->text,
-                     (long long)field->setting->min, (long long)field->setting->max);
+        load_problem(field->load, field->path, node->line, "%s is out of range: from %lld to %lld",
+                     node->text, (long long)field->setting->min, (long long)field->setting->max);
     else
         memcpy(field->value, &value, sizeof(value));
     return 0;
@@ -152,8 +155,8 @@ static int load_number(const struct load_field *field, const struct gw_node *nod
     if (end == node->text || *end != '\0' || !(value - value == 0))
         load_problem(field->load, field->path, node->line, "expected a number, got \"%s\"", node->text);
     else if (setting->max > setting->min && !(value >= (double)setting->min && value <= (double)setting->max))
-        load_problem(field->load, field->path, node->line, "%s is out of range: from %lld to %lld", node->text,
-                     (long long)setting->min, (long long)setting->max);
+        load_problem(field->load, field->path, node->line, "%s is out of range: from %lld to %lld",
+                     node->text, (long long)setting->min, (long long)setting->max);
     else
         memcpy(field->value, &value, sizeof(value));
     return 0;
@@ -168,14 +171,15 @@ static int load_duration(const struct load_field *field, const struct gw_node *n
         return load_expected(field, node, "a duration such as 1m30s");
     if (!gw_duration_parse(gw_view(node->text, node->text_size), &value)) {
         if (node->kind == GW_NODE_NUMBER)
-            load_problem(field->load, field->path, node->line, "a duration needs a unit: %ss, %sms, …", node->text,
-                         node->text);
+            load_problem(field->load, field->path, node->line, "a duration needs a unit: %ss, %sms, …",
+                         node->text, node->text);
         else
-            load_problem(field->load, field->path, node->line, "expected a duration such as 1m30s, got \"%s\"",
-                         node->text);
+            load_problem(field->load, field->path, node->line,
+                         "expected a duration such as 1m30s, got \"%s\"", node->text);
     } else if (!in_range(field->setting, value)) {
         load_problem(field->load, field->path, node->line, "%s is out of range: from %s to %s", node->text,
-                     gw_duration_format(least, field->setting->min), gw_duration_format(most, field->setting->max));
+                     gw_duration_format(least, field->setting->min),
+                     gw_duration_format(most, field->setting->max));
     } else {
         memcpy(field->value, &value, sizeof(value));
     }
@@ -190,11 +194,11 @@ static int load_size(const struct load_field *field, const struct gw_node *node)
     if (!is_scalar(node))
         return load_expected(field, node, "a size such as 64Ki");
     if (!gw_text_size(gw_view(node->text, node->text_size), &value))
-        load_problem(field->load, field->path, node->line, "expected a size such as 65536 or 64Ki, got \"%s\"",
-                     node->text);
+        load_problem(field->load, field->path, node->line,
+                     "expected a size such as 65536 or 64Ki, got \"%s\"", node->text);
     else if (setting->max > setting->min && (value > INT64_MAX || !in_range(setting, (int64_t)value)))
-        load_problem(field->load, field->path, node->line, "%s is out of range: from %lld to %lld bytes", node->text,
-                     (long long)setting->min, (long long)setting->max);
+        load_problem(field->load, field->path, node->line, "%s is out of range: from %lld to %lld bytes",
+                     node->text, (long long)setting->min, (long long)setting->max);
     else
         memcpy(field->value, &value, sizeof(value));
     return 0;
@@ -212,7 +216,8 @@ static int load_texts(const struct load_field *field, const struct gw_node *node
     texts.items = gw_arena_alloc(field->load->arena, (list ? node->count : 1) * sizeof(*texts.items));
     if (texts.items == NULL)
         return GW_RAISE(-ENOMEM);
-    for (const struct gw_node *entry = list ? node->first : node; entry != NULL; entry = list ? entry->next : NULL) {
+    for (const struct gw_node *entry = list ? node->first : node; entry != NULL;
+         entry = list ? entry->next : NULL) {
         struct gw_node_path place = {field->path, NULL, texts.count};
         struct load_field below = *field;
         const char *text;
@@ -254,9 +259,15 @@ static int load_table(const struct load *load, const struct gw_setting *table, c
 static int load_secret(const struct load_field *field, const struct gw_node *node)
 {
     static const struct gw_setting table[] = {
-        {.name = "name", .kind = GW_SETTING_TEXT, .offset = offsetof(struct gw_setting_secret, name), .required = true,
+        {.name = "name",
+         .kind = GW_SETTING_TEXT,
+         .offset = offsetof(struct gw_setting_secret, name),
+         .required = true,
          .help = "the secret"},
-        {.name = "key", .kind = GW_SETTING_TEXT, .offset = offsetof(struct gw_setting_secret, key), .required = true,
+        {.name = "key",
+         .kind = GW_SETTING_TEXT,
+         .offset = offsetof(struct gw_setting_secret, key),
+         .required = true,
          .help = "the entry of the secret"},
         {0},
     };
@@ -295,7 +306,8 @@ static int load_sections(const struct load_field *field, const struct gw_node *n
         char *config = (char *)sections.items + sections.count++ * field->setting->size;
 
         if (entry->kind != GW_NODE_MAP)
-            load_problem(field->load, &place, entry->line, "expected a mapping, got %s", gw_node_kind_name(entry->kind));
+            load_problem(field->load, &place, entry->line, "expected a mapping, got %s",
+                         gw_node_kind_name(entry->kind));
         else
             GW_TRY(load_table(field->load, field->setting->table, entry, &place, config));
     }
@@ -306,10 +318,12 @@ static int load_sections(const struct load_field *field, const struct gw_node *n
 static int load_value(const struct load_field *field, const struct gw_node *node)
 {
     static int (*const loads[])(const struct load_field *, const struct gw_node *) = {
-        [GW_SETTING_TEXT] = load_text,       [GW_SETTING_BOOL] = load_bool,       [GW_SETTING_INTEGER] = load_integer,
-        [GW_SETTING_NUMBER] = load_number,   [GW_SETTING_DURATION] = load_duration, [GW_SETTING_SIZE] = load_size,
-        [GW_SETTING_TEXTS] = load_texts,     [GW_SETTING_PAIRS] = load_pairs,     [GW_SETTING_SECRET] = load_secret,
-        [GW_SETTING_NODE] = load_node,       [GW_SETTING_SECTION] = load_section, [GW_SETTING_SECTIONS] = load_sections,
+        [GW_SETTING_TEXT] = load_text,         [GW_SETTING_BOOL] = load_bool,
+        [GW_SETTING_INTEGER] = load_integer,   [GW_SETTING_NUMBER] = load_number,
+        [GW_SETTING_DURATION] = load_duration, [GW_SETTING_SIZE] = load_size,
+        [GW_SETTING_TEXTS] = load_texts,       [GW_SETTING_PAIRS] = load_pairs,
+        [GW_SETTING_SECRET] = load_secret,     [GW_SETTING_NODE] = load_node,
+        [GW_SETTING_SECTION] = load_section,   [GW_SETTING_SECTIONS] = load_sections,
     };
 
     assert((size_t)field->setting->kind < GW_COUNT_OF(loads));
@@ -393,8 +407,8 @@ static int table_absent(const struct load_field *field)
     return 0;
 }
 
-static int table_setting(const struct load *load, const struct gw_setting *setting, const struct gw_node *node,
-                         const struct gw_node_path *path, char *config)
+static int table_setting(const struct load *load, const struct gw_setting *setting,
+                         const struct gw_node *node, const struct gw_node_path *path, char *config)
 {
     struct gw_node_path place = {path, node == NULL ? setting->name : node->key, 0};
     struct load_field field = {load, setting, &place, config + setting->offset};
@@ -436,8 +450,8 @@ static int load_table(const struct load *load, const struct gw_setting *table, c
     return 0;
 }
 
-int gw_settings_load(const struct gw_setting *table, const struct gw_node *node, const char *path, void *config,
-                     size_t config_size, struct gw_arena *arena, struct gw_problems *problems)
+int gw_settings_load(const struct gw_setting *table, const struct gw_node *node, const char *path,
+                     void *config, size_t config_size, struct gw_arena *arena, struct gw_problems *problems)
 {
     static const struct gw_node nothing = {.kind = GW_NODE_MAP};
     const struct load load = {arena, problems};
@@ -447,7 +461,8 @@ int gw_settings_load(const struct gw_setting *table, const struct gw_node *node,
     if (node == NULL || node->kind == GW_NODE_NULL)
         node = &nothing;
     if (node->kind != GW_NODE_MAP) {
-        load_problem(&load, &top, node->line, "expected a mapping of settings, got %s", gw_node_kind_name(node->kind));
+        load_problem(&load, &top, node->line, "expected a mapping of settings, got %s",
+                     gw_node_kind_name(node->kind));
         node = NULL; /* the defaults are still given */
     }
     GW_TRY(load_table(&load, table, node, &top, config));

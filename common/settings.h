@@ -7,7 +7,8 @@
  *         {0},
  *     };
  *
- * Names are matched ASCII case-insensitively, as Argo did; an unknown one is a problem that names the nearest known. */
+ * Names are matched ASCII case-insensitively, as Argo did; an unknown one is a problem that names the nearest
+ * known. */
 #ifndef GW_SETTINGS_H
 #define GW_SETTINGS_H
 
@@ -15,8 +16,8 @@
 #include "common/node.h"
 
 enum gw_setting_kind {
-    GW_SETTING_TEXT,     /* const char *; NULL when absent and without default. A number is taken as its text */
-    GW_SETTING_BOOL,     /* bool */
+    GW_SETTING_TEXT, /* const char *; NULL when absent and without default. A number is taken as its text */
+    GW_SETTING_BOOL, /* bool */
     GW_SETTING_INTEGER,  /* int64_t, within [min, max] when max > min; quoted digits are taken too */
     GW_SETTING_NUMBER,   /* double */
     GW_SETTING_DURATION, /* int64_t nanoseconds; Go duration text; within [min, max] when max > min (ns) */
@@ -25,8 +26,10 @@ enum gw_setting_kind {
     GW_SETTING_PAIRS,    /* struct gw_setting_pairs; a mapping of text to text, order kept */
     GW_SETTING_SECRET,   /* struct gw_setting_secret: {name, key} */
     GW_SETTING_NODE,     /* const struct gw_node *: any value as it is; NULL when absent */
-    GW_SETTING_SECTION,  /* a struct described by `table`, inline at `offset`; `present` tells if it was given */
-    GW_SETTING_SECTIONS, /* struct gw_setting_sections: a list of structs described by `table`, `size` bytes each */
+    GW_SETTING_SECTION,  /* a struct described by `table`, inline at `offset`; `present` tells if it was given
+                          */
+    GW_SETTING_SECTIONS, /* struct gw_setting_sections: a list of structs described by `table`, `size` bytes
+                            each */
 };
 
 struct gw_setting_texts {
@@ -49,26 +52,27 @@ struct gw_setting_sections {
 };
 
 struct gw_setting {
-    const char *name;               /* NULL ends the table */
+    const char *name; /* NULL ends the table */
     enum gw_setting_kind kind;
-    size_t offset;                  /* of the value in the config struct */
-    const char *otherwise;          /* default, written as in YAML; NULL: zero/absent. SECTION: defaults of its table
-                                     * apply even when the section is absent */
-    const char *help;               /* one sentence for people */
+    size_t offset;         /* of the value in the config struct */
+    const char *otherwise; /* default, written as in YAML; NULL: zero/absent. SECTION: defaults of its table
+                            * apply even when the section is absent */
+    const char *help;      /* one sentence for people */
     const char *const *choices;     /* TEXT, TEXTS: the only values, ended by NULL; matched exactly */
     const struct gw_setting *table; /* SECTION, SECTIONS */
     size_t size;                    /* SECTIONS: of one struct */
-    size_t present;                 /* SECTION: offset + 1 of a bool in the config struct, set if given; 0: none */
+    size_t present; /* SECTION: offset + 1 of a bool in the config struct, set if given; 0: none */
     int64_t min, max;
     bool required;
-    const char *alias;              /* an older name that means the same; giving both is a problem */
+    const char *alias; /* an older name that means the same; giving both is a problem */
 };
 
-/* Fills `config` (zeroed by this call, `config_size` bytes) from a MAP or NULL node; everything it points to lives in
- * `arena` or in the tree. Problems carry paths relative to the node, prefixed by `path` when that is not "".
- * 0 also when problems were added: look at them. < 0: no memory. */
-int gw_settings_load(const struct gw_setting *table, const struct gw_node *node, const char *path, void *config,
-                     size_t config_size, struct gw_arena *arena, struct gw_problems *problems) GW_MUST_CHECK;
+/* Fills `config` (zeroed by this call, `config_size` bytes) from a MAP or NULL node; everything it points to
+ * lives in `arena` or in the tree. Problems carry paths relative to the node, prefixed by `path` when that is
+ * not "". 0 also when problems were added: look at them. < 0: no memory. */
+int gw_settings_load(const struct gw_setting *table, const struct gw_node *node, const char *path,
+                     void *config, size_t config_size, struct gw_arena *arena,
+                     struct gw_problems *problems) GW_MUST_CHECK;
 
 /* JSON Schema (draft 2020-12) of the table as an object. */
 void gw_settings_schema(const struct gw_setting *table, const char *title, struct gw_bytes *out);

@@ -40,7 +40,8 @@ static void schema_choices(const struct gw_setting *setting, struct gw_bytes *ou
 
 static void schema_text(const struct gw_setting *setting, struct gw_bytes *out)
 {
-    gw_bytes_append_text(out, setting->choices == NULL ? "\"type\":[\"string\",\"number\"]" : "\"type\":\"string\"");
+    gw_bytes_append_text(out, setting->choices == NULL ? "\"type\":[\"string\",\"number\"]"
+                                                       : "\"type\":\"string\"");
     schema_choices(setting, out);
 }
 
@@ -48,7 +49,8 @@ static void schema_number(const struct gw_setting *setting, const char *type, st
 {
     gw_bytes_printf(out, "\"type\":[\"%s\",\"string\"]", type);
     if (setting->max > setting->min)
-        gw_bytes_printf(out, ",\"minimum\":%lld,\"maximum\":%lld", (long long)setting->min, (long long)setting->max);
+        gw_bytes_printf(out, ",\"minimum\":%lld,\"maximum\":%lld", (long long)setting->min,
+                        (long long)setting->max);
 }
 
 static void schema_pattern(const char *type, const char *pattern, struct gw_bytes *out)
@@ -89,11 +91,13 @@ static void schema_kind(const struct gw_setting *setting, struct gw_bytes *out)
         schema_list(setting, out);
         break;
     case GW_SETTING_PAIRS:
-        gw_bytes_append_text(out, "\"type\":\"object\",\"additionalProperties\":{\"type\":[\"string\",\"number\"]}");
+        gw_bytes_append_text(
+            out, "\"type\":\"object\",\"additionalProperties\":{\"type\":[\"string\",\"number\"]}");
         break;
     case GW_SETTING_SECRET:
-        gw_bytes_append_text(out, "\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"key\":{\"type\":"
-                                  "\"string\"}},\"required\":[\"name\",\"key\"],\"additionalProperties\":false");
+        gw_bytes_append_text(
+            out, "\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"key\":{\"type\":"
+                 "\"string\"}},\"required\":[\"name\",\"key\"],\"additionalProperties\":false");
         break;
     case GW_SETTING_NODE:
         gw_bytes_append_text(out, "\"$comment\":\"any value\"");
@@ -194,11 +198,18 @@ static void markdown_meaning(const struct gw_setting *setting, struct gw_bytes *
 static void markdown_rows(const struct gw_setting *table, const char *prefix, struct gw_bytes *out)
 {
     static const char *const kinds[] = {
-        [GW_SETTING_TEXT] = "text",         [GW_SETTING_BOOL] = "boolean",    [GW_SETTING_INTEGER] = "whole number",
-        [GW_SETTING_NUMBER] = "number",     [GW_SETTING_DURATION] = "duration", [GW_SETTING_SIZE] = "size",
-        [GW_SETTING_TEXTS] = "list of texts", [GW_SETTING_PAIRS] = "mapping of texts",
-        [GW_SETTING_SECRET] = "secret {name, key}", [GW_SETTING_NODE] = "any value",
-        [GW_SETTING_SECTION] = "mapping",   [GW_SETTING_SECTIONS] = "list of mappings",
+        [GW_SETTING_TEXT] = "text",
+        [GW_SETTING_BOOL] = "boolean",
+        [GW_SETTING_INTEGER] = "whole number",
+        [GW_SETTING_NUMBER] = "number",
+        [GW_SETTING_DURATION] = "duration",
+        [GW_SETTING_SIZE] = "size",
+        [GW_SETTING_TEXTS] = "list of texts",
+        [GW_SETTING_PAIRS] = "mapping of texts",
+        [GW_SETTING_SECRET] = "secret {name, key}",
+        [GW_SETTING_NODE] = "any value",
+        [GW_SETTING_SECTION] = "mapping",
+        [GW_SETTING_SECTIONS] = "list of mappings",
     };
 
     for (; table->name != NULL; table++) {
@@ -217,7 +228,8 @@ static void markdown_rows(const struct gw_setting *table, const char *prefix, st
         gw_bytes_append_text(out, " |\n");
         if (table->table == NULL)
             continue;
-        gw_bytes_printf(&below, "%s%s%s.", prefix, table->name, table->kind == GW_SETTING_SECTIONS ? "[]" : "");
+        gw_bytes_printf(&below, "%s%s%s.", prefix, table->name,
+                        table->kind == GW_SETTING_SECTIONS ? "[]" : "");
         markdown_rows(table->table, below.failed ? "" : gw_bytes_text(&below), out);
     }
 }

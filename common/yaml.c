@@ -24,15 +24,15 @@ struct yaml_reader {
     struct gw_problems *problems;
     struct yaml_anchor *anchors; /* the newest first: a name may be used again */
     size_t anchors_count;
-    size_t nodes;  /* after expansion of aliases */
-    int outcome;   /* not 0: reading ends here, with GW_YAML_BAD or a fault */
-    bool bad;      /* problems were added, reading goes on */
+    size_t nodes; /* after expansion of aliases */
+    int outcome;  /* not 0: reading ends here, with GW_YAML_BAD or a fault */
+    bool bad;     /* problems were added, reading goes on */
 };
 
 /* ---- what can be wrong ---- */
 
-static void GW_PRINTF(4, 5) yaml_problem(struct yaml_reader *reader, const struct gw_node_path *path, int line,
-                                         const char *format, ...)
+static void GW_PRINTF(4, 5) yaml_problem(struct yaml_reader *reader, const struct gw_node_path *path,
+                                         int line, const char *format, ...)
 {
     char place[GW_NODE_PATH_MAX], message[YAML_MESSAGE_MAX];
     va_list arguments;
@@ -90,8 +90,8 @@ static void yaml_parser_failed(struct yaml_reader *reader)
     else if (is_tab_at(reader, parser->problem_mark.index))
         yaml_problem(reader, NULL, line_of(parser->problem_mark), "not YAML: a tab; indent with spaces");
     else if (parser->context != NULL)
-        yaml_problem(reader, NULL, line_of(parser->problem_mark), "not YAML: %s (%s that begins at line %d)", what,
-                     parser->context, line_of(parser->context_mark));
+        yaml_problem(reader, NULL, line_of(parser->problem_mark), "not YAML: %s (%s that begins at line %d)",
+                     what, parser->context, line_of(parser->context_mark));
     else
         yaml_problem(reader, NULL, line_of(parser->problem_mark), "not YAML: %s", what);
     yaml_end(reader);
@@ -115,7 +115,8 @@ static bool yaml_count(struct yaml_reader *reader, const struct gw_node_path *pa
     reader->nodes += more;
     if (reader->nodes <= GW_YAML_NODES_MAX)
         return true;
-    yaml_problem(reader, path, line, "too large: more than %d values, aliases counted in full", GW_YAML_NODES_MAX);
+    yaml_problem(reader, path, line, "too large: more than %d values, aliases counted in full",
+                 GW_YAML_NODES_MAX);
     yaml_end(reader);
     return false;
 }
@@ -202,7 +203,8 @@ static void anchor_add(struct yaml_reader *reader, const yaml_char_t *name, cons
         return;
     }
     anchor = gw_arena_alloc(reader->arena, sizeof(*anchor));
-    if (anchor == NULL || (anchor->name = gw_arena_copy(reader->arena, gw_view_text((const char *)name))) == NULL) {
+    if (anchor == NULL ||
+        (anchor->name = gw_arena_copy(reader->arena, gw_view_text((const char *)name))) == NULL) {
         yaml_no_memory(reader);
         return;
     }
@@ -257,7 +259,8 @@ static bool tag_is_text(const yaml_event_t *event)
     return strcmp((const char *)tag, "!") == 0 || (name != NULL && strcmp(name, "str") == 0);
 }
 
-static struct gw_node *scalar_text(struct yaml_reader *reader, const yaml_event_t *event, struct gw_node *node)
+static struct gw_node *scalar_text(struct yaml_reader *reader, const yaml_event_t *event,
+                                   struct gw_node *node)
 {
     yaml_scalar_style_t style = event->data.scalar.style;
 
@@ -282,7 +285,8 @@ static struct gw_node *yaml_scalar(struct yaml_reader *reader, const struct gw_n
     if (read < 0)
         return yaml_no_memory(reader);
     if (read == GW_YAML_SCALAR_NOT_JSON)
-        yaml_problem(reader, path, node->line, "%s is a number that JSON does not have: put it in quotes", value);
+        yaml_problem(reader, path, node->line, "%s is a number that JSON does not have: put it in quotes",
+                     value);
     else if (tag != NULL && (tag_name(tag) == NULL || !tag_fits(tag_name(tag), node)))
         yaml_problem(reader, path, node->line, "the tag %s is not known, or does not fit here: leave it away",
                      (const char *)tag);
@@ -294,8 +298,8 @@ static struct gw_node *yaml_scalar(struct yaml_reader *reader, const struct gw_n
 static struct gw_node *yaml_value(struct yaml_reader *reader, const struct gw_node_path *path,
                                   const yaml_event_t *event);
 
-static void collection_tag(struct yaml_reader *reader, const struct gw_node_path *path, const yaml_char_t *tag,
-                           const char *expected, int line)
+static void collection_tag(struct yaml_reader *reader, const struct gw_node_path *path,
+                           const yaml_char_t *tag, const char *expected, int line)
 {
     if (tag == NULL || strcmp((const char *)tag, "!") == 0)
         return;
@@ -366,7 +370,8 @@ static bool key_words(const struct yaml_reader *reader, const yaml_event_t *even
 }
 
 /* The key as text; NULL: it is none, and reading has ended. */
-static const char *map_key(struct yaml_reader *reader, const struct gw_node_path *path, const yaml_event_t *event)
+static const char *map_key(struct yaml_reader *reader, const struct gw_node_path *path,
+                           const yaml_event_t *event)
 {
     int line = line_of(event->start_mark);
     struct gw_node *node;
@@ -400,7 +405,8 @@ static void map_add(struct yaml_map *map, struct gw_node *value, const char *key
 }
 
 /* The value behind a key. False: reading has ended. */
-static bool map_member(struct yaml_reader *reader, struct yaml_map *map, const char *key, int key_line, bool merge)
+static bool map_member(struct yaml_reader *reader, struct yaml_map *map, const char *key, int key_line,
+                       bool merge)
 {
     struct gw_node_path below = {map->path, key, 0};
     struct gw_node *value;
@@ -437,7 +443,8 @@ static void map_merge(struct yaml_reader *reader, struct yaml_map *map, const st
                      gw_node_kind_name(from->kind));
         return;
     }
-    for (const struct gw_node *child = from->first; child != NULL && reader->outcome == 0; child = child->next) {
+    for (const struct gw_node *child = from->first; child != NULL && reader->outcome == 0;
+         child = child->next) {
         struct gw_node_path below = {map->path, child->key, 0};
         int known = gw_node_keys_add(&map->keys, child->key);
         struct gw_node *shared;
@@ -543,12 +550,14 @@ int gw_yaml_read(struct gw_arena *arena, struct gw_view text, const struct gw_no
     struct gw_node *root;
 
     if (text.size > GW_YAML_TEXT_MAX) {
-        gw_problems_add(problems, "", 0, "too large: %zu bytes, at most %zu are read", text.size, GW_YAML_TEXT_MAX);
+        gw_problems_add(problems, "", 0, "too large: %zu bytes, at most %zu are read", text.size,
+                        GW_YAML_TEXT_MAX);
         return GW_YAML_BAD;
     }
     if (!yaml_parser_initialize(&reader.parser))
         return GW_RAISE(-ENOMEM);
-    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)(text.size == 0 ? "" : text.data), text.size);
+    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)(text.size == 0 ? "" : text.data),
+                                 text.size);
     root = yaml_document(&reader);
     yaml_parser_delete(&reader.parser);
     if (reader.outcome < 0)

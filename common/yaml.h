@@ -1,7 +1,7 @@
-/* YAML 1.1 by libyaml into a node tree, as Kubernetes and Argo read it (so `yes`, `no`, `on`, `off` are booleans, an
- * unquoted 12012 is a number, and JSON is YAML). Scalars are typed as Go's yaml.v2 does it: 0x1F, 0o17, 017 and 0b101 are
- * integers, 1_000 is 1000, a time is text. Keys are always text, as they were written. Anchors, aliases and merge keys (<<)
- * work; expansion is bounded. */
+/* YAML 1.1 by libyaml into a node tree, as Kubernetes and Argo read it (so `yes`, `no`, `on`, `off` are
+ * booleans, an unquoted 12012 is a number, and JSON is YAML). Scalars are typed as Go's yaml.v2 does it:
+ * 0x1F, 0o17, 017 and 0b101 are integers, 1_000 is 1000, a time is text. Keys are always text, as they were
+ * written. Anchors, aliases and merge keys (<<) work; expansion is bounded. */
 #ifndef GW_YAML_H
 #define GW_YAML_H
 

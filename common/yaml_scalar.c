@@ -1,4 +1,5 @@
-/* What a plain YAML scalar says: the rules of YAML 1.1 as Go's yaml.v2, and so Kubernetes and Argo, apply them. */
+/* What a plain YAML scalar says: the rules of YAML 1.1 as Go's yaml.v2, and so Kubernetes and Argo, apply
+ * them. */
 #include "common/yaml_scalar.h"
 
 static bool word_in(struct gw_view plain, const char *const *words)
@@ -19,9 +20,9 @@ static bool is_null(struct gw_view plain)
 
 static bool is_truth(struct gw_view plain, bool *ret_truth)
 {
-    static const char *const yes[] = {"y",  "Y",  "yes", "Yes",  "YES",  "on",
+    static const char *const yes[] = {"y",  "Y",  "yes",  "Yes",  "YES",  "on",
                                       "On", "ON", "true", "True", "TRUE", NULL};
-    static const char *const no[] = {"n",   "N",   "no",    "No",    "NO",   "off",
+    static const char *const no[] = {"n",   "N",   "no",    "No",    "NO",    "off",
                                      "Off", "OFF", "false", "False", "FALSE", NULL};
 
     if (word_in(plain, yes))
@@ -173,7 +174,8 @@ static bool may_be_number(struct gw_view plain)
     return plain.size > 0 && plain.data[0] != '\0' && strchr("0123456789+-.", plain.data[0]) != NULL;
 }
 
-static int scalar_text(struct gw_arena *arena, struct gw_view text, enum gw_node_kind kind, struct gw_node *node)
+static int scalar_text(struct gw_arena *arena, struct gw_view text, enum gw_node_kind kind,
+                       struct gw_node *node)
 {
     node->text = gw_arena_copy(arena, text);
     if (node->text == NULL)

@@ -4,8 +4,8 @@
  *                                 every 10 s ──────▶  │
  *                                                     └▶ watch what the path leads to now
  *
- * Editors replace a file by another of the same name, Kubernetes swaps the link that a folder's entries go through: so folders
- * are watched, never files, and which ones is found anew at each look. */
+ * Editors replace a file by another of the same name, Kubernetes swaps the link that a folder's entries go
+ * through: so folders are watched, never files, and which ones is found anew at each look. */
 #include "gateway-client/sources.h"
 
 #include "common/loop.h"
@@ -24,7 +24,8 @@ struct gwc_files {
     int64_t settle_ms;
     bool settling;
     uint64_t fingerprint;
-    struct gw_watch *folders[FILES_FOLDERS]; /* where the path stands, and where it leads to by links; NULL: none */
+    struct gw_watch
+        *folders[FILES_FOLDERS]; /* where the path stands, and where it leads to by links; NULL: none */
     void (*changed)(void *user);
     void *user;
 };
@@ -119,7 +120,8 @@ static void path_up(char *path)
         slash[slash == path ? 1 : 0] = '\0';
 }
 
-/* The folder whose entries tell of `path`: itself, or the nearest one above it that is there. NULL: no memory. */
+/* The folder whose entries tell of `path`: itself, or the nearest one above it that is there. NULL: no
+ * memory. */
 static char *folder_of(const char *path)
 {
     /* Room for "." where the path is shorter. */
@@ -143,8 +145,9 @@ static void files_stirred(void *user)
     gw_timer_start(files->settle, files->settle_ms);
 }
 
-/* Watches `path`; NULL: nothing. Always anew, because a folder that went and came back may look the same, down to its inode,
- * and is not watched any more; the new watch first, so that there is no gap. Without inotify the look every 10 s is enough. */
+/* Watches `path`; NULL: nothing. Always anew, because a folder that went and came back may look the same,
+ * down to its inode, and is not watched any more; the new watch first, so that there is no gap. Without
+ * inotify the look every 10 s is enough. */
 static void folder_set(struct gwc_files *files, struct gw_watch **folder, const char *path)
 {
     struct gw_watch *watch = NULL;

@@ -1,4 +1,5 @@
-/* The plan: the difference between two sets of event sources, found in one walk along both, which are sorted. */
+/* The plan: the difference between two sets of event sources, found in one walk along both, which are sorted.
+ */
 #include "gateway-client/plan.h"
 
 #include <stdlib.h>
@@ -30,14 +31,15 @@ static void plan_pair(struct gwc_plan *plan, const struct gwc_source *old, const
         plan->start[plan->start_count++] = new;
 }
 
-static void plan_fill(struct gwc_plan *plan, const struct gwc_sources *before, const struct gwc_sources *after)
+static void plan_fill(struct gwc_plan *plan, const struct gwc_sources *before,
+                      const struct gwc_sources *after)
 {
     size_t old_count = before == NULL ? 0 : before->count, i = 0, j = 0;
 
     while (i < old_count || j < after->count) {
-        int order = i == old_count         ? 1
-                    : j == after->count    ? -1
-                                           : strcmp(before->items[i].key, after->items[j].key);
+        int order = i == old_count      ? 1
+                    : j == after->count ? -1
+                                        : strcmp(before->items[i].key, after->items[j].key);
 
         plan_pair(plan, order <= 0 ? &before->items[i] : NULL, order >= 0 ? &after->items[j] : NULL);
         i += order <= 0;
@@ -45,7 +47,8 @@ static void plan_fill(struct gwc_plan *plan, const struct gwc_sources *before, c
     }
 }
 
-int gwc_plan_make(struct gwc_plan *ret_plan, const struct gwc_sources *before, const struct gwc_sources *after)
+int gwc_plan_make(struct gwc_plan *ret_plan, const struct gwc_sources *before,
+                  const struct gwc_sources *after)
 {
     GW_AUTO(gwc_plan_done) struct gwc_plan plan = {0};
 

@@ -1,4 +1,5 @@
-/* The event sources: a ConfigMap manifest, or a directory that a ConfigMap is mounted on, made into a sorted set. */
+/* The event sources: a ConfigMap manifest, or a directory that a ConfigMap is mounted on, made into a sorted
+ * set. */
 #include "gateway-client/sources_parts.h"
 
 #include "common/text.h"
@@ -59,9 +60,12 @@ static int text_read(int folder, const char *name, size_t size_max, struct gw_by
 static int cannot_be_read(const struct gwc_sources_reader *reader, int error)
 {
     if (error == EFBIG)
-        gw_problems_add(reader->problems, "", 0, "too large: event sources have at most %zu bytes in all", GW_YAML_TEXT_MAX);
+        gw_problems_add(reader->problems, "", 0, "too large: event sources have at most %zu bytes in all",
+                        GW_YAML_TEXT_MAX);
     else if (error == ENOENT)
-        gw_problems_add(reader->problems, "", 0, "not there: expected a ConfigMap manifest, or a directory with a file for each event source");
+        gw_problems_add(
+            reader->problems, "", 0,
+            "not there: expected a ConfigMap manifest, or a directory with a file for each event source");
     else
         gw_problems_add(reader->problems, "", 0, "cannot be read: %s", strerrordesc_np(error));
     return GWC_SOURCES_BAD;
@@ -78,7 +82,8 @@ static int entry_room(struct gwc_sources *sources, size_t count)
 
 static bool manifest_legal(const struct gwc_sources_reader *reader, const struct gw_node *root)
 {
-    static const char *const fields[] = {"apiVersion", "kind", "metadata", "data", "binaryData", "immutable", NULL};
+    static const char *const fields[] = {"apiVersion", "kind",      "metadata", "data",
+                                         "binaryData", "immutable", NULL};
     const struct gw_node *kind = gw_node_get(root, "kind"), *data = gw_node_get(root, "data");
     struct gw_problems *problems = reader->problems;
     size_t before = problems->count + problems->dropped;
@@ -89,7 +94,8 @@ static bool manifest_legal(const struct gwc_sources_reader *reader, const struct
         return false;
     }
     if (strcmp(gw_node_text(kind, ""), "ConfigMap") != 0) {
-        gw_problems_add(problems, "kind", kind == NULL ? root->line : kind->line, "expected ConfigMap, got %s",
+        gw_problems_add(problems, "kind", kind == NULL ? root->line : kind->line,
+                        "expected ConfigMap, got %s",
                         kind == NULL ? "nothing" : gw_node_text(kind, gw_node_kind_name(kind->kind)));
         return false;
     }
@@ -100,29 +106,35 @@ static bool manifest_legal(const struct gwc_sources_reader *reader, const struct
         while (fields[i] != NULL && strcmp(fields[i], field->key) != 0)
             i++;
         if (fields[i] == NULL)
-            gw_problems_add(problems, field->key, field->key_line, "a ConfigMap has no field \"%s\"; did you mean \"%s\"?",
-                            field->key, near == NULL ? "data" : near);
+            gw_problems_add(problems, field->key, field->key_line,
+                            "a ConfigMap has no field \"%s\"; did you mean \"%s\"?", field->key,
+                            near == NULL ? "data" : near);
     }
     if (data != NULL && data->kind != GW_NODE_MAP && data->kind != GW_NODE_NULL)
         gw_problems_add(problems, "data", data->line, "expected a mapping of keys to texts, got %s",
                         gw_node_kind_name(data->kind));
     if (data != NULL && data->count > GWC_SOURCES_MAX)
-        gw_problems_add(problems, "data", data->line, "%zu entries: at most %d are read", data->count, GWC_SOURCES_MAX);
+        gw_problems_add(problems, "data", data->line, "%zu entries: at most %d are read", data->count,
+                        GWC_SOURCES_MAX);
     return problems->count + problems->dropped == before;
 }
 
-static int manifest_entry(const struct gwc_sources_reader *reader, const char *file, const struct gw_node *node)
+static int manifest_entry(const struct gwc_sources_reader *reader, const char *file,
+                          const struct gw_node *node)
 {
     GW_AUTO(gw_bytes_done) struct gw_bytes path = {0};
     GW_AUTO(gw_bytes_done) struct gw_bytes refusal = {0};
-    struct gwc_entry entry = {.key = node->key, .file = file, .key_line = node->key_line, .text_line = node->text_line};
+    struct gwc_entry entry = {
+        .key = node->key, .file = file, .key_line = node->key_line, .text_line = node->text_line};
 
     gw_bytes_printf(&path, "data.%s", node->key);
     if (node->kind == GW_NODE_TEXT)
         entry.text = gw_view(node->text, node->text_size);
     else if (node->kind == GW_NODE_NULL)
-        gw_bytes_printf(&refusal, "empty: expected text that is a mapping; write \"%s: |-\" and indent the settings below it",
-                        node->key);
+        gw_bytes_printf(
+            &refusal,
+            "empty: expected text that is a mapping; write \"%s: |-\" and indent the settings below it",
+            node->key);
     else
         gw_bytes_printf(&refusal, "expected text, got %s: write \"%s: |-\" and indent the settings below it",
                         gw_node_kind_name(node->kind), node->key);
@@ -139,7 +151,8 @@ static void refuse_binary(const struct gwc_sources_reader *reader, const struct 
 {
     const struct gw_node *binary = gw_node_get(root, "binaryData");
 
-    for (const struct gw_node *node = binary == NULL ? NULL : binary->first; node != NULL; node = node->next) {
+    for (const struct gw_node *node = binary == NULL ? NULL : binary->first; node != NULL;
+         node = node->next) {
         if (node->key != NULL)
             gw_problems_add(reader->problems, "binaryData", node->key_line,
                             "\"%s\" is binary: an event source is text, and belongs into data", node->key);
@@ -180,7 +193,8 @@ static bool passed_over(const char *name)
 }
 
 /* Reads one file; *used grows by its size. Verdict GWC_SOURCES_BAD: the directory as a whole is too large. */
-static int directory_entry(const struct gwc_sources_reader *reader, int folder, const char *path, const char *name, size_t *used)
+static int directory_entry(const struct gwc_sources_reader *reader, int folder, const char *path,
+                           const char *name, size_t *used)
 {
     GW_AUTO(gw_bytes_done) struct gw_bytes text = {0};
     GW_AUTO(gw_bytes_done) struct gw_bytes file = {0};
@@ -215,7 +229,8 @@ static void names_free(char ***names)
 }
 
 /* The names of the entries, ended by NULL. Verdict GWC_SOURCES_BAD: too many. */
-static int directory_names(const struct gwc_sources_reader *reader, DIR *directory, char ***ret_names, size_t *ret_count)
+static int directory_names(const struct gwc_sources_reader *reader, DIR *directory, char ***ret_names,
+                           size_t *ret_count)
 {
     GW_AUTO(names_free) char **names = calloc(GWC_SOURCES_MAX + 1, sizeof(*names));
     const struct dirent *found;
@@ -227,7 +242,8 @@ static int directory_names(const struct gwc_sources_reader *reader, DIR *directo
         if (passed_over(found->d_name))
             continue;
         if (count == GWC_SOURCES_MAX) {
-            gw_problems_add(reader->problems, "", 0, "more than %d files: at most so many are read", GWC_SOURCES_MAX);
+            gw_problems_add(reader->problems, "", 0, "more than %d files: at most so many are read",
+                            GWC_SOURCES_MAX);
             return GWC_SOURCES_BAD;
         }
         names[count] = strdup(found->d_name);

@@ -19,8 +19,10 @@ static bool has_prefix(const char *key, const char *type)
     return strncmp(key, type, size) == 0 && key[size] == '.';
 }
 
-/* Which type and name a key means. False: none. A gateway with one type takes every other key as a name, as Argo did. */
-static bool key_split(const struct gwc_spec *spec, const char *key, const char **ret_type, const char **ret_name)
+/* Which type and name a key means. False: none. A gateway with one type takes every other key as a name, as
+ * Argo did. */
+static bool key_split(const struct gwc_spec *spec, const char *key, const char **ret_type,
+                      const char **ret_name)
 {
     for (size_t i = 0; i < spec->servers_count; i++) {
         if (has_prefix(key, spec->servers[i].type)) {
@@ -37,7 +39,8 @@ static bool key_split(const struct gwc_spec *spec, const char *key, const char *
 }
 
 /* "no server has the type …": with the nearest one, or with all. */
-static void key_unknown(const struct gwc_spec *spec, const struct gwc_entry *entry, struct gw_problems *problems)
+static void key_unknown(const struct gwc_spec *spec, const struct gwc_entry *entry,
+                        struct gw_problems *problems)
 {
     const char *names[ENTRY_TYPES_MAX + 1], *near;
     GW_AUTO(gw_bytes_done) struct gw_bytes all = {0};
@@ -54,13 +57,15 @@ static void key_unknown(const struct gwc_spec *spec, const struct gwc_entry *ent
     near = gw_text_nearest(type, names);
     if (entry->key[type_size] == '\0')
         gw_problems_add(problems, entry->path, entry->key_line,
-                        "the key \"%s\" does not say its type: \"<type>.%s\" does, with a type of %s", entry->key, entry->key,
-                        all.failed ? "the servers" : gw_bytes_text(&all));
+                        "the key \"%s\" does not say its type: \"<type>.%s\" does, with a type of %s",
+                        entry->key, entry->key, all.failed ? "the servers" : gw_bytes_text(&all));
     else if (near != NULL)
-        gw_problems_add(problems, entry->path, entry->key_line, "no server has the type \"%s\"; did you mean \"%s%s\"?", type,
-                        near, entry->key + type_size);
+        gw_problems_add(problems, entry->path, entry->key_line,
+                        "no server has the type \"%s\"; did you mean \"%s%s\"?", type, near,
+                        entry->key + type_size);
     else
-        gw_problems_add(problems, entry->path, entry->key_line, "no server has the type \"%s\"; there are: %s", type,
+        gw_problems_add(problems, entry->path, entry->key_line,
+                        "no server has the type \"%s\"; there are: %s", type,
                         all.failed || all.size == 0 ? "none" : gw_bytes_text(&all));
 }
 
@@ -95,20 +100,21 @@ static int check_config(const struct gwc_entry *entry, struct gw_problems *probl
         int line = inner.items[i].line;
 
         gw_problems_add(problems, path_below(&path, entry->path, inner.items[i].path),
-                        line == 0 ? entry->text_line : entry->text_line + line - 1, "%s", inner.items[i].message);
+                        line == 0 ? entry->text_line : entry->text_line + line - 1, "%s",
+                        inner.items[i].message);
     }
     problems->dropped += inner.dropped;
     if (read == 0 && node->kind == GW_NODE_NULL)
         gw_problems_add(problems, entry->path, entry->text_line,
                         "empty: expected a mapping of settings; {} when there are none to give");
     else if (read == 0 && node->kind != GW_NODE_MAP)
-        gw_problems_add(problems, entry->path, entry->text_line + node->line - 1, "expected a mapping of settings, got %s",
-                        gw_node_kind_name(node->kind));
+        gw_problems_add(problems, entry->path, entry->text_line + node->line - 1,
+                        "expected a mapping of settings, got %s", gw_node_kind_name(node->kind));
     return 0;
 }
 
-static int entry_check(const struct gwc_sources_reader *reader, const struct gwc_entry *entry, struct gw_problems *problems,
-                       const char **ret_type, const char **ret_name)
+static int entry_check(const struct gwc_sources_reader *reader, const struct gwc_entry *entry,
+                       struct gw_problems *problems, const char **ret_type, const char **ret_name)
 {
     if (!key_legal(entry->key)) {
         gw_problems_add(problems, entry->path, entry->key_line,
@@ -118,8 +124,9 @@ static int entry_check(const struct gwc_sources_reader *reader, const struct gwc
     if (!key_split(reader->spec, entry->key, ret_type, ret_name))
         key_unknown(reader->spec, entry, problems);
     else if ((*ret_name)[0] == '\0')
-        gw_problems_add(problems, entry->path, entry->key_line, "the key \"%s\" has no name behind its type, as in \"%sorders\"",
-                        entry->key, entry->key);
+        gw_problems_add(problems, entry->path, entry->key_line,
+                        "the key \"%s\" has no name behind its type, as in \"%sorders\"", entry->key,
+                        entry->key);
     if (entry->refusal != NULL)
         gw_problems_add(problems, entry->path, entry->key_line, "%s", entry->refusal);
     else
@@ -129,7 +136,8 @@ static int entry_check(const struct gwc_sources_reader *reader, const struct gwc
 
 /* ---- the set ---- */
 
-static int add_good(struct gwc_sources *sources, const struct gwc_entry *entry, const char *type, const char *name)
+static int add_good(struct gwc_sources *sources, const struct gwc_entry *entry, const char *type,
+                    const char *name)
 {
     struct gwc_source *source = &sources->items[sources->count];
     struct gw_arena *arena = &sources->arena;
@@ -148,7 +156,8 @@ static int add_good(struct gwc_sources *sources, const struct gwc_entry *entry, 
     return 0;
 }
 
-static int add_bad(struct gwc_sources *sources, const struct gwc_entry *entry, const struct gw_problems *problems)
+static int add_bad(struct gwc_sources *sources, const struct gwc_entry *entry,
+                   const struct gw_problems *problems)
 {
     struct gwc_bad_source *bad = &sources->bad[sources->bad_count];
     struct gw_arena *arena = &sources->arena;
@@ -159,9 +168,9 @@ static int add_bad(struct gwc_sources *sources, const struct gwc_entry *entry, c
     bad->key = gw_arena_copy(arena, gw_view_text(entry->key));
     bad->file = gw_arena_copy(arena, gw_view_text(entry->file));
     bad->line = first->line;
-    bad->message = problems->count == 1
-                       ? gw_arena_copy(arena, gw_view_text(first->message))
-                       : gw_arena_printf(arena, "%s; and %zu more", first->message, problems->count - 1 + problems->dropped);
+    bad->message = problems->count == 1 ? gw_arena_copy(arena, gw_view_text(first->message))
+                                        : gw_arena_printf(arena, "%s; and %zu more", first->message,
+                                                          problems->count - 1 + problems->dropped);
     if (bad->key == NULL || bad->file == NULL || bad->message == NULL)
         return GW_RAISE(-ENOMEM);
     sources->bad_count++;

@@ -15,14 +15,15 @@ struct gwc_sources_reader {
 struct gwc_entry {
     const char *key;
     const char *file;
-    const char *path;   /* of problems: "data.orders" */
-    int key_line;       /* 0: the key is the name of the file */
+    const char *path; /* of problems: "data.orders" */
+    int key_line;     /* 0: the key is the name of the file */
     struct gw_view text;
-    int text_line;      /* line of the first line of `text` in `file` */
+    int text_line;       /* line of the first line of `text` in `file` */
     const char *refusal; /* not NULL: it is bad for this reason, whatever its text */
 };
 
-/* Takes the entry into the set: among the good ones, or with its problems among the bad ones. `entry` is copied. */
+/* Takes the entry into the set: among the good ones, or with its problems among the bad ones. `entry` is
+ * copied. */
 int gwc_sources_add(const struct gwc_sources_reader *reader, const struct gwc_entry *entry) GW_MUST_CHECK;
 
 #endif

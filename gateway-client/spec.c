@@ -16,9 +16,9 @@ enum { SPEC_NAME_MAX = 253 };
 #define SPEC_PORT_DEFAULT "9300" /* Argo's from v0.12 on; before, the field was required */
 
 const char *const gwc_contract_names[] = {
-    [GWC_CONTRACT_AUTO] = "auto",         [GWC_CONTRACT_V1] = "gateway.v1",
+    [GWC_CONTRACT_AUTO] = "auto",          [GWC_CONTRACT_V1] = "gateway.v1",
     [GWC_CONTRACT_ARGO_011] = "argo-0.11", [GWC_CONTRACT_ARGO_016] = "argo-0.16",
-    [GWC_CONTRACT_GENERIC] = "generic",   [GWC_CONTRACT_GENERIC + 1] = NULL,
+    [GWC_CONTRACT_GENERIC] = "generic",    [GWC_CONTRACT_GENERIC + 1] = NULL,
 };
 
 /* The manifest as it is written. */
@@ -37,58 +37,119 @@ struct manifest {
 
 #define IN_SPEC(member) (offsetof(struct manifest, spec.member) - offsetof(struct manifest, spec))
 #define UNUSED_FIELD(field, words)                                                                           \
-    {.name = (field), .kind = GW_SETTING_NODE, .offset = IN_SPEC(unused), .help = (words)}
+    {                                                                                                        \
+        .name = (field), .kind = GW_SETTING_NODE, .offset = IN_SPEC(unused), .help = (words)                 \
+    }
 
 static const struct gw_setting tls_settings[] = {
-    {.name = "caFile", .kind = GW_SETTING_TEXT, .offset = offsetof(struct gw_rpc_tls, ca_file),
+    {.name = "caFile",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct gw_rpc_tls, ca_file),
      .help = "PEM file of the authorities to trust; without it those of the system"},
-    {.name = "certificateFile", .kind = GW_SETTING_TEXT, .offset = offsetof(struct gw_rpc_tls, certificate_file),
+    {.name = "certificateFile",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct gw_rpc_tls, certificate_file),
      .help = "PEM file of the client's certificate"},
-    {.name = "keyFile", .kind = GW_SETTING_TEXT, .offset = offsetof(struct gw_rpc_tls, key_file),
+    {.name = "keyFile",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct gw_rpc_tls, key_file),
      .help = "PEM file of the client's key"},
-    {.name = "serverName", .kind = GW_SETTING_TEXT, .offset = offsetof(struct gw_rpc_tls, server_name),
+    {.name = "serverName",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct gw_rpc_tls, server_name),
      .help = "name expected in the server's certificate instead of the address's host"},
     {0},
 };
 
 static const struct gw_setting server_settings[] = {
-    {.name = "type", .kind = GW_SETTING_TEXT, .offset = offsetof(struct gwc_server_spec, type), .required = true,
+    {.name = "type",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct gwc_server_spec, type),
+     .required = true,
      .help = "the type of event sources that this gateway-server serves, as in \"calendar\""},
-    {.name = "address", .kind = GW_SETTING_TEXT, .offset = offsetof(struct gwc_server_spec, address), .required = true,
+    {.name = "address",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct gwc_server_spec, address),
+     .required = true,
      .help = "where it listens: host:port or unix:/path"},
-    {.name = "contract", .kind = GW_SETTING_TEXT, .offset = offsetof(struct gwc_server_spec, contract_name),
-     .choices = gwc_contract_names, .otherwise = "auto", .help = "the gRPC contract it speaks"},
-    {.name = "tls", .kind = GW_SETTING_SECTION, .offset = offsetof(struct gwc_server_spec, tls), .table = tls_settings,
-     .present = offsetof(struct gwc_server_spec, tls.enabled) + 1, .help = "speak TLS"},
-    {.name = "keepalive", .kind = GW_SETTING_DURATION, .offset = offsetof(struct gwc_server_spec, keepalive_ns),
-     .otherwise = "0", .max = 3600 * NS_PER_S, .help = "time between pings on an idle connection; 0: none"},
+    {.name = "contract",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct gwc_server_spec, contract_name),
+     .choices = gwc_contract_names,
+     .otherwise = "auto",
+     .help = "the gRPC contract it speaks"},
+    {.name = "tls",
+     .kind = GW_SETTING_SECTION,
+     .offset = offsetof(struct gwc_server_spec, tls),
+     .table = tls_settings,
+     .present = offsetof(struct gwc_server_spec, tls.enabled) + 1,
+     .help = "speak TLS"},
+    {.name = "keepalive",
+     .kind = GW_SETTING_DURATION,
+     .offset = offsetof(struct gwc_server_spec, keepalive_ns),
+     .otherwise = "0",
+     .max = 3600 * NS_PER_S,
+     .help = "time between pings on an idle connection; 0: none"},
     {0},
 };
 
 static const struct gw_setting outbox_settings[] = {
-    {.name = "sizeMax", .kind = GW_SETTING_SIZE, .offset = offsetof(struct gwc_outbox_spec, size_max),
-     .otherwise = "1Gi", .min = 1 << 20, .max = INT64_MAX, .help = "size at which sources are held back"},
-    {.name = "retention", .kind = GW_SETTING_DURATION, .offset = offsetof(struct gwc_outbox_spec, retention_ns),
-     .otherwise = "1h", .max = INT64_MAX, .help = "how long delivered events are kept, to know duplicates"},
-    {.name = "fsync", .kind = GW_SETTING_BOOL, .offset = offsetof(struct gwc_outbox_spec, fsync), .otherwise = "true",
+    {.name = "sizeMax",
+     .kind = GW_SETTING_SIZE,
+     .offset = offsetof(struct gwc_outbox_spec, size_max),
+     .otherwise = "1Gi",
+     .min = 1 << 20,
+     .max = INT64_MAX,
+     .help = "size at which sources are held back"},
+    {.name = "retention",
+     .kind = GW_SETTING_DURATION,
+     .offset = offsetof(struct gwc_outbox_spec, retention_ns),
+     .otherwise = "1h",
+     .max = INT64_MAX,
+     .help = "how long delivered events are kept, to know duplicates"},
+    {.name = "fsync",
+     .kind = GW_SETTING_BOOL,
+     .offset = offsetof(struct gwc_outbox_spec, fsync),
+     .otherwise = "true",
      .help = "false: a crash of the machine may lose acknowledged events"},
     {0},
 };
 
 static const struct gw_setting spec_settings[] = {
-    {.name = "servers", .kind = GW_SETTING_SECTIONS, .offset = IN_SPEC(servers), .table = server_settings,
-     .size = sizeof(struct gwc_server_spec), .help = "the gateway-servers"},
-    {.name = "watchers", .kind = GW_SETTING_SECTION, .offset = IN_SPEC(targets), .table = gwc_spec_watchers_settings,
+    {.name = "servers",
+     .kind = GW_SETTING_SECTIONS,
+     .offset = IN_SPEC(servers),
+     .table = server_settings,
+     .size = sizeof(struct gwc_server_spec),
+     .help = "the gateway-servers"},
+    {.name = "watchers",
+     .kind = GW_SETTING_SECTION,
+     .offset = IN_SPEC(targets),
+     .table = gwc_spec_watchers_settings,
      .help = "who receives the events"},
-    {.name = "outbox", .kind = GW_SETTING_SECTION, .offset = IN_SPEC(outbox), .table = outbox_settings,
+    {.name = "outbox",
+     .kind = GW_SETTING_SECTION,
+     .offset = IN_SPEC(outbox),
+     .table = outbox_settings,
      .help = "the durable log between event sources and watchers"},
-    {.name = "type", .kind = GW_SETTING_TEXT, .offset = IN_SPEC(type), .help = "Argo: the type of the only gateway-server"},
-    {.name = "processorPort", .kind = GW_SETTING_TEXT, .offset = IN_SPEC(processor_port),
+    {.name = "type",
+     .kind = GW_SETTING_TEXT,
+     .offset = IN_SPEC(type),
+     .help = "Argo: the type of the only gateway-server"},
+    {.name = "processorPort",
+     .kind = GW_SETTING_TEXT,
+     .offset = IN_SPEC(processor_port),
      .help = "Argo: the port of that gateway-server on this host"},
-    {.name = "eventProtocol", .kind = GW_SETTING_SECTION, .offset = IN_SPEC(targets), .table = gwc_spec_protocol_settings,
+    {.name = "eventProtocol",
+     .kind = GW_SETTING_SECTION,
+     .offset = IN_SPEC(targets),
+     .table = gwc_spec_protocol_settings,
      .help = "Argo: how sensors are reached"},
-    {.name = "subscribers", .kind = GW_SETTING_SECTION, .offset = IN_SPEC(targets),
-     .table = gwc_spec_subscribers_settings, .help = "Argo v0.12 and later: URLs that receive the events"},
+    {.name = "subscribers",
+     .kind = GW_SETTING_SECTION,
+     .offset = IN_SPEC(targets),
+     .table = gwc_spec_subscribers_settings,
+     .help = "Argo v0.12 and later: URLs that receive the events"},
     UNUSED_FIELD("eventSource", "Argo: the ConfigMap; --event-sources says it here"),
     UNUSED_FIELD("eventSourceRef", "Argo: the event sources; --event-sources says it here"),
     UNUSED_FIELD("eventVersion", "Argo: not used"),
@@ -102,17 +163,39 @@ static const struct gw_setting spec_settings[] = {
 };
 
 static const struct gw_setting manifest_settings[] = {
-    {.name = "apiVersion", .kind = GW_SETTING_TEXT, .offset = offsetof(struct manifest, api_version), .required = true,
+    {.name = "apiVersion",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct manifest, api_version),
+     .required = true,
      .help = "argoproj.io/v1alpha1"},
-    {.name = "kind", .kind = GW_SETTING_TEXT, .offset = offsetof(struct manifest, kind), .required = true,
+    {.name = "kind",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct manifest, kind),
+     .required = true,
      .help = "Gateway"},
-    {.name = "metadata", .kind = GW_SETTING_NODE, .offset = offsetof(struct manifest, metadata), .required = true,
+    {.name = "metadata",
+     .kind = GW_SETTING_NODE,
+     .offset = offsetof(struct manifest, metadata),
+     .required = true,
      .help = "the name of the gateway, and its namespace"},
-    {.name = "spec", .kind = GW_SETTING_SECTION, .offset = offsetof(struct manifest, spec), .table = spec_settings,
-     .present = offsetof(struct manifest, spec_given) + 1, .required = true, .help = "what the gateway is"},
-    {.name = "status", .kind = GW_SETTING_NODE, .offset = offsetof(struct manifest, status), .help = "not read"},
+    {.name = "spec",
+     .kind = GW_SETTING_SECTION,
+     .offset = offsetof(struct manifest, spec),
+     .table = spec_settings,
+     .present = offsetof(struct manifest, spec_given) + 1,
+     .required = true,
+     .help = "what the gateway is"},
+    {.name = "status",
+     .kind = GW_SETTING_NODE,
+     .offset = offsetof(struct manifest, status),
+     .help = "not read"},
     {0},
 };
+
+void gwc_spec_markdown(struct gw_bytes *out)
+{
+    gw_settings_markdown(spec_settings, out);
+}
 
 /* ---- lines of problems ---- */
 
@@ -150,14 +233,16 @@ static bool name_legal(const char *name)
     size_t size = strlen(name);
 
     for (size_t i = 0; i < size; i++) {
-        if (!islower((unsigned char)name[i]) && !isdigit((unsigned char)name[i]) && name[i] != '-' && name[i] != '.')
+        if (!islower((unsigned char)name[i]) && !isdigit((unsigned char)name[i]) && name[i] != '-' &&
+            name[i] != '.')
             return false;
     }
-    return size > 0 && size <= SPEC_NAME_MAX && isalnum((unsigned char)name[0]) && isalnum((unsigned char)name[size - 1]);
+    return size > 0 && size <= SPEC_NAME_MAX && isalnum((unsigned char)name[0]) &&
+           isalnum((unsigned char)name[size - 1]);
 }
 
-static const char *metadata_name(const struct gwc_spec_reader *reader, const struct gw_node *metadata, const char *field,
-                                 const char *otherwise)
+static const char *metadata_name(const struct gwc_spec_reader *reader, const struct gw_node *metadata,
+                                 const char *field, const char *otherwise)
 {
     const struct gw_node *given = gw_node_get(metadata, field);
     const struct gw_node *node = given != NULL && given->kind == GW_NODE_NULL ? NULL : given;
@@ -167,7 +252,8 @@ static const char *metadata_name(const struct gwc_spec_reader *reader, const str
     if (node == NULL && otherwise == NULL)
         gw_problems_add(reader->problems, path, metadata->line, "missing: a name for the gateway");
     else if (name == NULL || (node != NULL && node->kind != GW_NODE_TEXT && node->kind != GW_NODE_NUMBER))
-        gw_problems_add(reader->problems, path, node->line, "expected text, got %s", gw_node_kind_name(node->kind));
+        gw_problems_add(reader->problems, path, node->line, "expected text, got %s",
+                        gw_node_kind_name(node->kind));
     else if (!name_legal(name))
         gw_problems_add(reader->problems, path, node == NULL ? 0 : node->line,
                         "\"%s\" is not a name: lower-case letters, digits, '-' and '.' make one", name);
@@ -190,7 +276,8 @@ static int read_metadata(const struct gwc_spec_reader *reader, const struct gw_n
         return 0;
     }
     GW_TRY(copy_text(reader->spec, metadata_name(reader, metadata, "name", NULL), &reader->spec->name));
-    GW_TRY(copy_text(reader->spec, metadata_name(reader, metadata, "namespace", "default"), &reader->spec->namespace_));
+    GW_TRY(copy_text(reader->spec, metadata_name(reader, metadata, "namespace", "default"),
+                     &reader->spec->namespace_));
     return 0;
 }
 
@@ -213,7 +300,8 @@ static void check_version(const struct gwc_spec_reader *reader, const struct gw_
     const char *version = gw_node_text(node, NULL);
 
     if (version != NULL && strncmp(version, "argoproj.io/", strlen("argoproj.io/")) != 0)
-        gw_problems_add(reader->problems, "apiVersion", node->line, "expected argoproj.io/v1alpha1, got %s", version);
+        gw_problems_add(reader->problems, "apiVersion", node->line, "expected argoproj.io/v1alpha1, got %s",
+                        version);
 }
 
 /* ---- servers ---- */
@@ -230,7 +318,8 @@ static size_t name_index(const char *const *names, const char *name)
 /* A type begins the keys of its event sources, so it ends at the first dot. */
 static bool type_legal(const char *type)
 {
-    return type[0] != '\0' && type[strspn(type, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")] == '\0';
+    return type[0] != '\0' &&
+           type[strspn(type, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")] == '\0';
 }
 
 static int check_server(const struct gwc_spec_reader *reader, size_t index, struct gw_node_keys *types)
@@ -315,13 +404,15 @@ static int read_servers(const struct gwc_spec_reader *reader, const struct manif
         memcpy(spec->servers, given->items, given->count * sizeof(*spec->servers));
     spec->servers_count = given->count;
     for (size_t i = 0; i < given->count; i++) {
-        spec->servers[i].contract = (enum gwc_contract)name_index(gwc_contract_names, spec->servers[i].contract_name);
+        spec->servers[i].contract =
+            (enum gwc_contract)name_index(gwc_contract_names, spec->servers[i].contract_name);
         GW_TRY(check_server(reader, i, &types));
     }
     GW_TRY(add_argo_server(reader, manifest));
     if (spec->servers_count == 0 && manifest->spec_given)
-        gw_problems_add(reader->problems, "spec.servers", spec_line(reader, ""),
-                        "missing: at least one gateway-server, as in {type: calendar, address: \"127.0.0.1:9330\"}");
+        gw_problems_add(
+            reader->problems, "spec.servers", spec_line(reader, ""),
+            "missing: at least one gateway-server, as in {type: calendar, address: \"127.0.0.1:9330\"}");
     return 0;
 }
 

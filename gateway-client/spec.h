@@ -1,6 +1,7 @@
-/* The Gateway spec: what a gateway is, read from a file (later also from the custom resource of the same shape). Argo's
- * v0.11 and v0.16 fields are understood: type, processorPort, eventProtocol, watchers.sensors, watchers.gateways,
- * subscribers.http, eventSource, eventSourceRef; pod-shaping fields (template, service, replica) are accepted and unused. */
+/* The Gateway spec: what a gateway is, read from a file (later also from the custom resource of the same
+ * shape). Argo's v0.11 and v0.16 fields are understood: type, processorPort, eventProtocol, watchers.sensors,
+ * watchers.gateways, subscribers.http, eventSource, eventSourceRef; pod-shaping fields (template, service,
+ * replica) are accepted and unused. */
 #ifndef GWC_SPEC_H
 #define GWC_SPEC_H
 
@@ -9,7 +10,13 @@
 #include "common/rpc.h"
 #include "common/settings.h"
 
-enum gwc_contract { GWC_CONTRACT_AUTO, GWC_CONTRACT_V1, GWC_CONTRACT_ARGO_011, GWC_CONTRACT_ARGO_016, GWC_CONTRACT_GENERIC };
+enum gwc_contract {
+    GWC_CONTRACT_AUTO,
+    GWC_CONTRACT_V1,
+    GWC_CONTRACT_ARGO_011,
+    GWC_CONTRACT_ARGO_016,
+    GWC_CONTRACT_GENERIC
+};
 /* auto gateway.v1 argo-0.11 argo-0.16 generic; NULL-terminated, in enum order */
 extern const char *const gwc_contract_names[];
 
@@ -25,29 +32,29 @@ struct gwc_server_spec {
 struct gwc_retry_spec {
     int64_t initial_ns, max_ns;
     double factor;
-    int64_t deadline_ns; /* of one delivery, from its first attempt; 0: none. After it: dead letter */
+    int64_t deadline_ns;  /* of one delivery, from its first attempt; 0: none. After it: dead letter */
     int64_t attempts_max; /* 0: no limit */
 };
 
 struct gwc_watcher_spec {
-    const char *name;      /* unique; names the cursor in the outbox */
+    const char *name; /* unique; names the cursor in the outbox */
     const char *url;
     const char *mode_name;
     enum gw_event_mode mode;
-    int64_t concurrency;   /* requests in flight */
-    int64_t batch_max;     /* events in a request, mode batch */
-    int64_t timeout_ns;    /* of one attempt */
+    int64_t concurrency; /* requests in flight */
+    int64_t batch_max;   /* events in a request, mode batch */
+    int64_t timeout_ns;  /* of one attempt */
     struct gwc_retry_spec retry;
     struct gw_setting_pairs headers;
     struct gw_setting_secret bearer, username, password;
     const char *ca_file, *certificate_file, *key_file, *server_name;
     bool insecure_skip_verify;
-    bool dead_letter;      /* false: what is given up is dropped (and counted) */
+    bool dead_letter; /* false: what is given up is dropped (and counted) */
 };
 
 struct gwc_outbox_spec {
-    uint64_t size_max;        /* bytes of the file that hold something */
-    int64_t retention_ns;     /* delivered events are kept so long, for de-duplication and replay */
+    uint64_t size_max;    /* bytes of the file that hold something */
+    int64_t retention_ns; /* delivered events are kept so long, for de-duplication and replay */
     bool fsync;
 };
 
@@ -61,11 +68,16 @@ struct gwc_spec {
     struct gwc_outbox_spec outbox;
 };
 
-/* Reads a Gateway manifest (YAML text). 0; verdict GWC_SPEC_BAD: problems say why, *ret_spec untouched; < 0 no memory. */
+/* Reads a Gateway manifest (YAML text). 0; verdict GWC_SPEC_BAD: problems say why, *ret_spec untouched; < 0
+ * no memory. */
 enum { GWC_SPEC_BAD = 1 };
-int gwc_spec_read(struct gw_view text, struct gwc_spec **ret_spec, struct gw_problems *problems) GW_MUST_CHECK;
+int gwc_spec_read(struct gw_view text, struct gwc_spec **ret_spec,
+                  struct gw_problems *problems) GW_MUST_CHECK;
 struct gwc_spec *gwc_spec_free(struct gwc_spec *spec);
 GW_DEFINE_CLEANUP(struct gwc_spec *, gwc_spec_free)
+
+/* The fields of `spec`, as a Markdown table for docs/configuration.md. */
+void gwc_spec_markdown(struct gw_bytes *out);
 
 /* The server of this type; NULL: none. */
 const struct gwc_server_spec *gwc_spec_server(const struct gwc_spec *spec, const char *type);

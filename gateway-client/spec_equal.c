@@ -23,7 +23,8 @@ static bool pairs_equal(const struct gw_setting_pairs *a, const struct gw_settin
     if (a->count != b->count)
         return false;
     for (size_t i = 0; i < a->count; i++) {
-        if (!text_equal(a->items[i].name, b->items[i].name) || !text_equal(a->items[i].value, b->items[i].value))
+        if (!text_equal(a->items[i].name, b->items[i].name) ||
+            !text_equal(a->items[i].value, b->items[i].value))
             return false;
     }
     return true;
@@ -44,11 +45,11 @@ bool gwc_server_spec_equal(const struct gwc_server_spec *a, const struct gwc_ser
 bool gwc_watcher_spec_equal(const struct gwc_watcher_spec *a, const struct gwc_watcher_spec *b)
 {
     return text_equal(a->name, b->name) && text_equal(a->url, b->url) && a->mode == b->mode &&
-           a->concurrency == b->concurrency && a->batch_max == b->batch_max && a->timeout_ns == b->timeout_ns &&
-           retry_equal(&a->retry, &b->retry) && pairs_equal(&a->headers, &b->headers) &&
-           secret_equal(&a->bearer, &b->bearer) && secret_equal(&a->username, &b->username) &&
-           secret_equal(&a->password, &b->password) && text_equal(a->ca_file, b->ca_file) &&
-           text_equal(a->certificate_file, b->certificate_file) && text_equal(a->key_file, b->key_file) &&
-           text_equal(a->server_name, b->server_name) && a->insecure_skip_verify == b->insecure_skip_verify &&
-           a->dead_letter == b->dead_letter;
+           a->concurrency == b->concurrency && a->batch_max == b->batch_max &&
+           a->timeout_ns == b->timeout_ns && retry_equal(&a->retry, &b->retry) &&
+           pairs_equal(&a->headers, &b->headers) && secret_equal(&a->bearer, &b->bearer) &&
+           secret_equal(&a->username, &b->username) && secret_equal(&a->password, &b->password) &&
+           text_equal(a->ca_file, b->ca_file) && text_equal(a->certificate_file, b->certificate_file) &&
+           text_equal(a->key_file, b->key_file) && text_equal(a->server_name, b->server_name) &&
+           a->insecure_skip_verify == b->insecure_skip_verify && a->dead_letter == b->dead_letter;
 }

@@ -21,7 +21,8 @@ struct gwc_spec_targets {
         } http;
         const struct gw_node *nats;
     } protocol;
-    struct gw_setting_sections sensors, gateways, http; /* struct gwc_argo_watcher, the same, struct gwc_watcher_spec */
+    struct gw_setting_sections sensors, gateways,
+        http; /* struct gwc_argo_watcher, the same, struct gwc_watcher_spec */
     struct gw_setting_texts subscribers;
     const struct gw_node *subscribers_nats;
 };
@@ -34,7 +35,8 @@ extern const struct gw_setting gwc_spec_watchers_settings[];
 extern const struct gw_setting gwc_spec_subscribers_settings[];
 
 /* Fills spec->watchers from the targets, and checks them. */
-int gwc_spec_read_watchers(const struct gwc_spec_reader *reader, const struct gwc_spec_targets *targets) GW_MUST_CHECK;
+int gwc_spec_read_watchers(const struct gwc_spec_reader *reader,
+                           const struct gwc_spec_targets *targets) GW_MUST_CHECK;
 
 /* The node at a path of keys below `spec:` and, when `index` is not (size_t)-1, that entry of it; NULL: none.
  * For the lines of problems. */

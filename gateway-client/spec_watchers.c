@@ -28,99 +28,221 @@ static const struct gw_setting protocol_http_settings[] = {
 
 const struct gw_setting gwc_spec_protocol_settings[] = {
     {.name = "type", .kind = GW_SETTING_TEXT, .offset = IN_TARGETS(protocol.type), .help = "HTTP"},
-    {.name = "http", .kind = GW_SETTING_SECTION, .offset = IN_TARGETS(protocol.http), .table = protocol_http_settings,
+    {.name = "http",
+     .kind = GW_SETTING_SECTION,
+     .offset = IN_TARGETS(protocol.http),
+     .table = protocol_http_settings,
      .help = "how sensors are reached"},
-    {.name = "nats", .kind = GW_SETTING_NODE, .offset = IN_TARGETS(protocol.nats), .help = "not supported yet"},
+    {.name = "nats",
+     .kind = GW_SETTING_NODE,
+     .offset = IN_TARGETS(protocol.nats),
+     .help = "not supported yet"},
     {0},
 };
 
 static const struct gw_setting sensor_settings[] = {
-    {.name = "name", .kind = GW_SETTING_TEXT, .offset = offsetof(struct gwc_argo_watcher, name), .required = true,
+    {.name = "name",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct gwc_argo_watcher, name),
+     .required = true,
      .help = "the sensor"},
-    {.name = "namespace", .kind = GW_SETTING_TEXT, .offset = offsetof(struct gwc_argo_watcher, namespace_),
+    {.name = "namespace",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct gwc_argo_watcher, namespace_),
      .help = "the gateway's own when absent"},
     {0},
 };
 
 static const struct gw_setting gateway_settings[] = {
-    {.name = "name", .kind = GW_SETTING_TEXT, .offset = offsetof(struct gwc_argo_watcher, name), .required = true,
+    {.name = "name",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct gwc_argo_watcher, name),
+     .required = true,
      .help = "the gateway"},
-    {.name = "namespace", .kind = GW_SETTING_TEXT, .offset = offsetof(struct gwc_argo_watcher, namespace_),
+    {.name = "namespace",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct gwc_argo_watcher, namespace_),
      .help = "this gateway's own when absent"},
-    {.name = "port", .kind = GW_SETTING_TEXT, .offset = offsetof(struct gwc_argo_watcher, port), .required = true,
+    {.name = "port",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct gwc_argo_watcher, port),
+     .required = true,
      .help = "the port of its webhook"},
-    {.name = "endpoint", .kind = GW_SETTING_TEXT, .offset = offsetof(struct gwc_argo_watcher, endpoint), .otherwise = "/",
+    {.name = "endpoint",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct gwc_argo_watcher, endpoint),
+     .otherwise = "/",
      .help = "the path of its webhook"},
     {0},
 };
 
 static const struct gw_setting retry_settings[] = {
-    {.name = "initial", .kind = GW_SETTING_DURATION, .offset = IN_RETRY(initial_ns), .otherwise = "500ms",
-     .min = NS_PER_MS, .max = 24 * NS_PER_H, .help = "longest wait before the second attempt"},
-    {.name = "factor", .kind = GW_SETTING_NUMBER, .offset = IN_RETRY(factor), .otherwise = "2", .min = 1, .max = 100,
+    {.name = "initial",
+     .kind = GW_SETTING_DURATION,
+     .offset = IN_RETRY(initial_ns),
+     .otherwise = "500ms",
+     .min = NS_PER_MS,
+     .max = 24 * NS_PER_H,
+     .help = "longest wait before the second attempt"},
+    {.name = "factor",
+     .kind = GW_SETTING_NUMBER,
+     .offset = IN_RETRY(factor),
+     .otherwise = "2",
+     .min = 1,
+     .max = 100,
      .help = "by which the wait grows from attempt to attempt"},
-    {.name = "max", .kind = GW_SETTING_DURATION, .offset = IN_RETRY(max_ns), .otherwise = "1m", .min = NS_PER_MS,
-     .max = 24 * NS_PER_H, .help = "longest wait of all"},
-    {.name = "deadline", .kind = GW_SETTING_DURATION, .offset = IN_RETRY(deadline_ns), .otherwise = "24h",
-     .max = INT64_MAX, .help = "time from the first attempt after which a delivery is given up; 0: never"},
-    {.name = "attempts", .kind = GW_SETTING_INTEGER, .offset = IN_RETRY(attempts_max), .otherwise = "0",
-     .max = INT32_MAX, .help = "attempts after which a delivery is given up; 0: no limit"},
+    {.name = "max",
+     .kind = GW_SETTING_DURATION,
+     .offset = IN_RETRY(max_ns),
+     .otherwise = "1m",
+     .min = NS_PER_MS,
+     .max = 24 * NS_PER_H,
+     .help = "longest wait of all"},
+    {.name = "deadline",
+     .kind = GW_SETTING_DURATION,
+     .offset = IN_RETRY(deadline_ns),
+     .otherwise = "24h",
+     .max = INT64_MAX,
+     .help = "time from the first attempt after which a delivery is given up; 0: never"},
+    {.name = "attempts",
+     .kind = GW_SETTING_INTEGER,
+     .offset = IN_RETRY(attempts_max),
+     .otherwise = "0",
+     .max = INT32_MAX,
+     .help = "attempts after which a delivery is given up; 0: no limit"},
     {0},
 };
 
 static const struct gw_setting basic_settings[] = {
-    {.name = "username", .kind = GW_SETTING_SECRET, .offset = IN_WATCHER(username), .required = true,
+    {.name = "username",
+     .kind = GW_SETTING_SECRET,
+     .offset = IN_WATCHER(username),
+     .required = true,
      .help = "the secret with the name of the user"},
-    {.name = "password", .kind = GW_SETTING_SECRET, .offset = IN_WATCHER(password), .required = true,
+    {.name = "password",
+     .kind = GW_SETTING_SECRET,
+     .offset = IN_WATCHER(password),
+     .required = true,
      .help = "the secret with the password"},
     {0},
 };
 
 static const struct gw_setting watcher_settings[] = {
-    {.name = "name", .kind = GW_SETTING_TEXT, .offset = IN_WATCHER(name), .required = true,
+    {.name = "name",
+     .kind = GW_SETTING_TEXT,
+     .offset = IN_WATCHER(name),
+     .required = true,
      .help = "a name of its own: what was delivered is remembered under it"},
-    {.name = "url", .kind = GW_SETTING_TEXT, .offset = IN_WATCHER(url), .required = true,
+    {.name = "url",
+     .kind = GW_SETTING_TEXT,
+     .offset = IN_WATCHER(url),
+     .required = true,
      .help = "where events are sent, as in http://127.0.0.1:9300/"},
-    {.name = "mode", .kind = GW_SETTING_TEXT, .offset = IN_WATCHER(mode_name), .choices = gw_event_mode_names,
-     .otherwise = "structured", .help = "the form of the CloudEvent"},
-    {.name = "concurrency", .kind = GW_SETTING_INTEGER, .offset = IN_WATCHER(concurrency), .otherwise = "32", .min = 1,
-     .max = 10000, .help = "requests in flight"},
-    {.name = "batchMax", .kind = GW_SETTING_INTEGER, .offset = IN_WATCHER(batch_max), .otherwise = "100", .min = 1,
-     .max = 10000, .help = "events in one request, in mode batch"},
-    {.name = "timeout", .kind = GW_SETTING_DURATION, .offset = IN_WATCHER(timeout_ns), .otherwise = "30s",
-     .min = NS_PER_MS, .max = NS_PER_H, .help = "of one attempt"},
-    {.name = "retry", .kind = GW_SETTING_SECTION, .offset = IN_WATCHER(retry), .table = retry_settings,
+    {.name = "mode",
+     .kind = GW_SETTING_TEXT,
+     .offset = IN_WATCHER(mode_name),
+     .choices = gw_event_mode_names,
+     .otherwise = "structured",
+     .help = "the form of the CloudEvent"},
+    {.name = "concurrency",
+     .kind = GW_SETTING_INTEGER,
+     .offset = IN_WATCHER(concurrency),
+     .otherwise = "32",
+     .min = 1,
+     .max = 10000,
+     .help = "requests in flight"},
+    {.name = "batchMax",
+     .kind = GW_SETTING_INTEGER,
+     .offset = IN_WATCHER(batch_max),
+     .otherwise = "100",
+     .min = 1,
+     .max = 10000,
+     .help = "events in one request, in mode batch"},
+    {.name = "timeout",
+     .kind = GW_SETTING_DURATION,
+     .offset = IN_WATCHER(timeout_ns),
+     .otherwise = "30s",
+     .min = NS_PER_MS,
+     .max = NS_PER_H,
+     .help = "of one attempt"},
+    {.name = "retry",
+     .kind = GW_SETTING_SECTION,
+     .offset = IN_WATCHER(retry),
+     .table = retry_settings,
      .help = "when and how long it is tried again"},
-    {.name = "deadLetter", .kind = GW_SETTING_BOOL, .offset = IN_WATCHER(dead_letter), .otherwise = "true",
+    {.name = "deadLetter",
+     .kind = GW_SETTING_BOOL,
+     .offset = IN_WATCHER(dead_letter),
+     .otherwise = "true",
      .help = "keep what is given up, for replay"},
-    {.name = "headers", .kind = GW_SETTING_PAIRS, .offset = IN_WATCHER(headers), .help = "sent with each request"},
-    {.name = "bearer", .kind = GW_SETTING_SECRET, .offset = IN_WATCHER(bearer), .help = "the secret with a token"},
-    {.name = "basic", .kind = GW_SETTING_SECTION, .offset = 0, .table = basic_settings, .help = "basic authentication"},
-    {.name = "caFile", .kind = GW_SETTING_TEXT, .offset = IN_WATCHER(ca_file),
+    {.name = "headers",
+     .kind = GW_SETTING_PAIRS,
+     .offset = IN_WATCHER(headers),
+     .help = "sent with each request"},
+    {.name = "bearer",
+     .kind = GW_SETTING_SECRET,
+     .offset = IN_WATCHER(bearer),
+     .help = "the secret with a token"},
+    {.name = "basic",
+     .kind = GW_SETTING_SECTION,
+     .offset = 0,
+     .table = basic_settings,
+     .help = "basic authentication"},
+    {.name = "caFile",
+     .kind = GW_SETTING_TEXT,
+     .offset = IN_WATCHER(ca_file),
      .help = "PEM file of the authorities to trust; without it those of the system"},
-    {.name = "certificateFile", .kind = GW_SETTING_TEXT, .offset = IN_WATCHER(certificate_file),
+    {.name = "certificateFile",
+     .kind = GW_SETTING_TEXT,
+     .offset = IN_WATCHER(certificate_file),
      .help = "PEM file of the client's certificate"},
-    {.name = "keyFile", .kind = GW_SETTING_TEXT, .offset = IN_WATCHER(key_file), .help = "PEM file of the client's key"},
-    {.name = "serverName", .kind = GW_SETTING_TEXT, .offset = IN_WATCHER(server_name),
+    {.name = "keyFile",
+     .kind = GW_SETTING_TEXT,
+     .offset = IN_WATCHER(key_file),
+     .help = "PEM file of the client's key"},
+    {.name = "serverName",
+     .kind = GW_SETTING_TEXT,
+     .offset = IN_WATCHER(server_name),
      .help = "name expected in the watcher's certificate instead of the URL's host"},
-    {.name = "insecureSkipVerify", .kind = GW_SETTING_BOOL, .offset = IN_WATCHER(insecure_skip_verify),
-     .otherwise = "false", .help = "take any certificate"},
+    {.name = "insecureSkipVerify",
+     .kind = GW_SETTING_BOOL,
+     .offset = IN_WATCHER(insecure_skip_verify),
+     .otherwise = "false",
+     .help = "take any certificate"},
     {0},
 };
 
 const struct gw_setting gwc_spec_watchers_settings[] = {
-    {.name = "http", .kind = GW_SETTING_SECTIONS, .offset = IN_TARGETS(http), .table = watcher_settings,
-     .size = sizeof(struct gwc_watcher_spec), .help = "any HTTP endpoint"},
-    {.name = "sensors", .kind = GW_SETTING_SECTIONS, .offset = IN_TARGETS(sensors), .table = sensor_settings,
-     .size = sizeof(struct gwc_argo_watcher), .help = "Argo: sensors"},
-    {.name = "gateways", .kind = GW_SETTING_SECTIONS, .offset = IN_TARGETS(gateways), .table = gateway_settings,
-     .size = sizeof(struct gwc_argo_watcher), .help = "Argo: other gateways with a webhook"},
+    {.name = "http",
+     .kind = GW_SETTING_SECTIONS,
+     .offset = IN_TARGETS(http),
+     .table = watcher_settings,
+     .size = sizeof(struct gwc_watcher_spec),
+     .help = "any HTTP endpoint"},
+    {.name = "sensors",
+     .kind = GW_SETTING_SECTIONS,
+     .offset = IN_TARGETS(sensors),
+     .table = sensor_settings,
+     .size = sizeof(struct gwc_argo_watcher),
+     .help = "Argo: sensors"},
+    {.name = "gateways",
+     .kind = GW_SETTING_SECTIONS,
+     .offset = IN_TARGETS(gateways),
+     .table = gateway_settings,
+     .size = sizeof(struct gwc_argo_watcher),
+     .help = "Argo: other gateways with a webhook"},
     {0},
 };
 
 const struct gw_setting gwc_spec_subscribers_settings[] = {
-    {.name = "http", .kind = GW_SETTING_TEXTS, .offset = IN_TARGETS(subscribers), .help = "URLs that receive the events"},
-    {.name = "nats", .kind = GW_SETTING_NODE, .offset = IN_TARGETS(subscribers_nats), .help = "not supported yet"},
+    {.name = "http",
+     .kind = GW_SETTING_TEXTS,
+     .offset = IN_TARGETS(subscribers),
+     .help = "URLs that receive the events"},
+    {.name = "nats",
+     .kind = GW_SETTING_NODE,
+     .offset = IN_TARGETS(subscribers_nats),
+     .help = "not supported yet"},
     {0},
 };
 
@@ -142,7 +264,8 @@ static struct watcher_place place_of(const struct gwc_spec_reader *reader, const
 }
 
 /* A problem of a field; of the whole entry, when that field is not written there. */
-static void GW_PRINTF(3, 4) watcher_problem(const struct watcher_place *place, const char *field, const char *format, ...)
+static void GW_PRINTF(3, 4)
+    watcher_problem(const struct watcher_place *place, const char *field, const char *format, ...)
 {
     const struct gw_node *node = gw_node_get(place->node, field);
     int line = node != NULL ? node->line : place->node != NULL ? place->node->line : 0;
@@ -161,7 +284,8 @@ static void GW_PRINTF(3, 4) watcher_problem(const struct watcher_place *place, c
 static const char *authority_fault(struct gw_view authority)
 {
     const char *end = authority.data + authority.size;
-    const char *bracket = authority.size > 0 && authority.data[0] == '[' ? memchr(authority.data, ']', authority.size) : NULL;
+    const char *bracket =
+        authority.size > 0 && authority.data[0] == '[' ? memchr(authority.data, ']', authority.size) : NULL;
     const char *colon = memchr(bracket == NULL ? authority.data : bracket, ':',
                                (size_t)(end - (bracket == NULL ? authority.data : bracket)));
     struct gw_view host = {authority.data, (size_t)((colon == NULL ? end : colon) - authority.data)};
@@ -171,8 +295,9 @@ static const char *authority_fault(struct gw_view authority)
         return "a user in the URL would be seen in logs: use basic, with a secret";
     if (host.size == 0)
         return "there is no host in it";
-    if (authority.data[0] == '[' ? (bracket == NULL || bracket + 1 != host.data + host.size)
-                                 : (memchr(host.data, '[', host.size) != NULL || memchr(host.data, ']', host.size) != NULL))
+    if (authority.data[0] == '['
+            ? (bracket == NULL || bracket + 1 != host.data + host.size)
+            : (memchr(host.data, '[', host.size) != NULL || memchr(host.data, ']', host.size) != NULL))
         return "the brackets around the IPv6 address are not right";
     if (colon == NULL)
         return "";
@@ -210,7 +335,8 @@ static bool header_name_legal(const char *name)
 
 static bool header_is_ours(const char *name)
 {
-    static const char *const ours[] = {"content-type", "content-length", "transfer-encoding", "connection", "host", NULL};
+    static const char *const ours[] = {"content-type", "content-length", "transfer-encoding",
+                                       "connection",   "host",           NULL};
 
     for (size_t i = 0; ours[i] != NULL; i++) {
         if (strcasecmp(name, ours[i]) == 0)
@@ -227,12 +353,17 @@ static void check_headers(const struct watcher_place *place, const struct gwc_wa
         if (!header_name_legal(header->name))
             watcher_problem(place, "headers", "\"%s\" is not the name of a header", header->name);
         else if (header_is_ours(header->name))
-            watcher_problem(place, "headers", "the header %s follows from the event and its mode: leave it away", header->name);
-        else if (strcasecmp(header->name, "authorization") == 0 && (watcher->bearer.name != NULL || watcher->username.name != NULL))
-            watcher_problem(place, "headers", "the header Authorization is set by bearer or basic: give one of them");
+            watcher_problem(place, "headers",
+                            "the header %s follows from the event and its mode: leave it away", header->name);
+        else if (strcasecmp(header->name, "authorization") == 0 &&
+                 (watcher->bearer.name != NULL || watcher->username.name != NULL))
+            watcher_problem(place, "headers",
+                            "the header Authorization is set by bearer or basic: give one of them");
         for (const char *at = header->value; *at != '\0'; at++) {
             if (((unsigned char)*at < ' ' && *at != '\t') || *at == 0x7F) {
-                watcher_problem(place, "headers", "the value of %s has a line break or a control character in it", header->name);
+                watcher_problem(place, "headers",
+                                "the value of %s has a line break or a control character in it",
+                                header->name);
                 break;
             }
         }
@@ -248,7 +379,9 @@ static void check_tls(const struct watcher_place *place, const struct gwc_watche
         watcher_problem(place, watcher->certificate_file == NULL ? "keyFile" : "certificateFile",
                         "certificateFile and keyFile belong together: give both or none");
     if (any && strncasecmp(watcher->url, "http://", 7) == 0)
-        watcher_problem(place, "url", "caFile, certificateFile, keyFile, serverName and insecureSkipVerify need an https:// URL");
+        watcher_problem(
+            place, "url",
+            "caFile, certificateFile, keyFile, serverName and insecureSkipVerify need an https:// URL");
 }
 
 /* The name is a word on the command line, a label of metrics, a row in the outbox. */
@@ -268,8 +401,9 @@ static void check_watcher(const struct watcher_place *place, const struct gwc_wa
     const char *fault = url_fault(watcher->url);
 
     if (!watcher_name_legal(watcher->name))
-        watcher_problem(place, "name", "\"%s\" is not a name: 1 to %d characters without white space make one", watcher->name,
-                        WATCHER_NAME_MAX);
+        watcher_problem(place, "name",
+                        "\"%s\" is not a name: 1 to %d characters without white space make one",
+                        watcher->name, WATCHER_NAME_MAX);
     if (fault[0] != '\0')
         watcher_problem(place, "url", "\"%s\" is not a URL that can be used: %s", watcher->url, fault);
     if (watcher->bearer.name != NULL && watcher->username.name != NULL)
@@ -290,7 +424,8 @@ static enum gw_event_mode mode_of(const char *name)
 }
 
 /* Takes the watcher into the spec, after checks. `names` knows those before it. */
-static int add_watcher(const struct watcher_place *place, struct gw_node_keys *names, const struct gwc_watcher_spec *watcher)
+static int add_watcher(const struct watcher_place *place, struct gw_node_keys *names,
+                       const struct gwc_watcher_spec *watcher)
 {
     struct gwc_spec *spec = place->reader->spec;
 
@@ -298,7 +433,8 @@ static int add_watcher(const struct watcher_place *place, struct gw_node_keys *n
         return 0; /* said already */
     int known = gw_node_keys_add(names, watcher->name);
     if (known == GW_NODE_KEYS_KNOWN)
-        watcher_problem(place, "name", "another watcher has the name \"%s\" too: each needs its own", watcher->name);
+        watcher_problem(place, "name", "another watcher has the name \"%s\" too: each needs its own",
+                        watcher->name);
     else
         GW_TRY(known);
     check_watcher(place, watcher);
@@ -312,8 +448,8 @@ static int add_watcher(const struct watcher_place *place, struct gw_node_keys *n
 /* ---- Argo's watchers ---- */
 
 /* A watcher of ours with all its defaults. */
-static int add_argo_watcher(const struct watcher_place *place, struct gw_node_keys *names, const char *name, const char *url,
-                            enum gw_event_mode mode)
+static int add_argo_watcher(const struct watcher_place *place, struct gw_node_keys *names, const char *name,
+                            const char *url, enum gw_event_mode mode)
 {
     struct gw_node nodes[3] = {
         {.kind = GW_NODE_TEXT, .key = "name", .text = name, .next = &nodes[1]},
@@ -327,8 +463,8 @@ static int add_argo_watcher(const struct watcher_place *place, struct gw_node_ke
         return GW_RAISE(-ENOMEM);
     for (size_t i = 0; i < GW_COUNT_OF(nodes); i++)
         nodes[i].text_size = strlen(nodes[i].text);
-    GW_TRY(gw_settings_load(watcher_settings, &map, place->path, &watcher, sizeof(watcher), &place->reader->spec->arena,
-                            place->reader->problems));
+    GW_TRY(gw_settings_load(watcher_settings, &map, place->path, &watcher, sizeof(watcher),
+                            &place->reader->spec->arena, place->reader->problems));
     GW_TRY(add_watcher(place, names, &watcher));
     return 0;
 }
@@ -340,7 +476,8 @@ static const char *namespace_of(const struct gwc_spec *spec, const struct gwc_ar
     return spec->namespace_ == NULL ? "default" : spec->namespace_;
 }
 
-static int add_sensors(const struct gwc_spec_reader *reader, const struct gwc_spec_targets *targets, struct gw_node_keys *names)
+static int add_sensors(const struct gwc_spec_reader *reader, const struct gwc_spec_targets *targets,
+                       struct gw_node_keys *names)
 {
     const struct gwc_argo_watcher *sensors = targets->sensors.items;
     const char *port = targets->protocol.http.port;
@@ -354,13 +491,15 @@ static int add_sensors(const struct gwc_spec_reader *reader, const struct gwc_sp
             continue;
         GW_TRY(add_argo_watcher(
             &place, names, gw_arena_printf(arena, "sensor.%s.%s", within, sensors[i].name),
-            gw_arena_printf(arena, "http://%s-svc.%s.svc.cluster.local:%s/", sensors[i].name, within, port), GW_EVENT_LEGACY));
+            gw_arena_printf(arena, "http://%s-svc.%s.svc.cluster.local:%s/", sensors[i].name, within, port),
+            GW_EVENT_LEGACY));
     }
     return 0;
 }
 
 /* One gateway may be given several times, with different endpoints: all of it makes the name. */
-static int add_gateways(const struct gwc_spec_reader *reader, const struct gwc_spec_targets *targets, struct gw_node_keys *names)
+static int add_gateways(const struct gwc_spec_reader *reader, const struct gwc_spec_targets *targets,
+                        struct gw_node_keys *names)
 {
     const struct gwc_argo_watcher *gateways = targets->gateways.items;
 
@@ -372,10 +511,12 @@ static int add_gateways(const struct gwc_spec_reader *reader, const struct gwc_s
         if (gateways[i].name == NULL || gateways[i].port == NULL || endpoint == NULL)
             continue;
         endpoint += endpoint[0] == '/';
-        GW_TRY(add_argo_watcher(
-            &place, names, gw_arena_printf(arena, "gateway.%s.%s:%s/%s", within, gateways[i].name, gateways[i].port, endpoint),
-            gw_arena_printf(arena, "http://%s-svc.%s.svc.cluster.local:%s/%s", gateways[i].name, within, gateways[i].port, endpoint),
-            GW_EVENT_LEGACY));
+        GW_TRY(add_argo_watcher(&place, names,
+                                gw_arena_printf(arena, "gateway.%s.%s:%s/%s", within, gateways[i].name,
+                                                gateways[i].port, endpoint),
+                                gw_arena_printf(arena, "http://%s-svc.%s.svc.cluster.local:%s/%s",
+                                                gateways[i].name, within, gateways[i].port, endpoint),
+                                GW_EVENT_LEGACY));
     }
     return 0;
 }
@@ -423,11 +564,13 @@ int gwc_spec_read_watchers(const struct gwc_spec_reader *reader, const struct gw
     GW_AUTO(gw_node_keys_done) struct gw_node_keys names = {0};
     const struct gwc_watcher_spec *http = targets->http.items;
     struct gwc_spec *spec = reader->spec;
-    size_t count = targets->http.count + targets->sensors.count + targets->gateways.count + targets->subscribers.count;
+    size_t count =
+        targets->http.count + targets->sensors.count + targets->gateways.count + targets->subscribers.count;
 
     check_protocol(reader, targets);
     if (count > WATCHERS_MAX) {
-        gw_problems_add(reader->problems, "spec.watchers", 0, "%zu watchers: at most %d are supported", count, WATCHERS_MAX);
+        gw_problems_add(reader->problems, "spec.watchers", 0, "%zu watchers: at most %d are supported", count,
+                        WATCHERS_MAX);
         return 0;
     }
     spec->watchers = gw_arena_alloc(&spec->arena, count * sizeof(*spec->watchers));

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 enum { SETTLE_MS = 20, DEADLINE_MS = 5000 };
@@ -50,7 +51,8 @@ static void turn_for(int64_t wait_ms)
         gw_loop_turn(loop, 5);
 }
 
-/* Waits for the next call; then once more as long as things settle, so that the next change is another one. */
+/* Waits for the next call; then once more as long as things settle, so that the next change is another one.
+ */
 static void assert_told(void)
 {
     int64_t end = gw_clock_monotonic_ns() + DEADLINE_MS * GW_NS_PER_MS;
@@ -213,7 +215,8 @@ static void it_may_be_closed_while_it_tells(void **state)
     (void)state;
     put("c.yaml", "one");
     calls = 0;
-    assert_int_equal(gwc_files_watch(&closing, loop, in_directory("c.yaml"), SETTLE_MS, on_changed_close, NULL), 0);
+    assert_int_equal(
+        gwc_files_watch(&closing, loop, in_directory("c.yaml"), SETTLE_MS, on_changed_close, NULL), 0);
     put("c.yaml", "two!");
     assert_told();
     assert_null(closing);

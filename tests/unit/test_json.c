@@ -7,19 +7,77 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
 #include <cmocka.h>
 
 static void valid_and_invalid_texts_are_told_apart(void **state)
 {
     static const char *const good[] = {
-        "null", " true ", "false\n", "0", "-0", "1.5e+10", "1E5", "12345678901234567890123", "\"\"", "\"\\u00e9\\n\"",
-        "\"\\ud800\"", "[]", "{}", " [ ] ", "[1,2,[3,{}]]", "{\"a\":{\"b\":[{}]},\"c\":1}", "\"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\"",
-        "[[[[[[]]]]],[]]", "{\"\":0}", "\"\x7f\"", "\t\r\n1",
+        "null",
+        " true ",
+        "false\n",
+        "0",
+        "-0",
+        "1.5e+10",
+        "1E5",
+        "12345678901234567890123",
+        "\"\"",
+        "\"\\u00e9\\n\"",
+        "\"\\ud800\"",
+        "[]",
+        "{}",
+        " [ ] ",
+        "[1,2,[3,{}]]",
+        "{\"a\":{\"b\":[{}]},\"c\":1}",
+        "\"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\"",
+        "[[[[[[]]]]],[]]",
+        "{\"\":0}",
+        "\"\x7f\"",
+        "\t\r\n1",
     };
     static const char *const bad[] = {
-        "", " ", "nul", "True", "01", "-", "+1", "1.", ".5", "1e", "0x1", "\"", "\"\\x\"", "\"\\u12\"", "\"\n\"", "[", "[1", "[1,]",
-        "[,1]", "{", "{\"a\"", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{'a':1}", "[}", "{]", "1 2", "[1]]", "nullnull", "\"\xff\"",
-        "\"\xC0\x80\"", "\"\xED\xA0\x80\"", "\"\xF4\x90\x80\x80\"", "\"\xE2\x82\"", "\xEF\xBB\xBF" "1", "[1 2]", "{\"a\" 1}", "\"a\"\"b\"", "NaN", "//x",
+        "",
+        " ",
+        "nul",
+        "True",
+        "01",
+        "-",
+        "+1",
+        "1.",
+        ".5",
+        "1e",
+        "0x1",
+        "\"",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "\"\n\"",
+        "[",
+        "[1",
+        "[1,]",
+        "[,1]",
+        "{",
+        "{\"a\"",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{'a':1}",
+        "[}",
+        "{]",
+        "1 2",
+        "[1]]",
+        "nullnull",
+        "\"\xff\"",
+        "\"\xC0\x80\"",
+        "\"\xED\xA0\x80\"",
+        "\"\xF4\x90\x80\x80\"",
+        "\"\xE2\x82\"",
+        "\xEF\xBB\xBF"
+        "1",
+        "[1 2]",
+        "{\"a\" 1}",
+        "\"a\"\"b\"",
+        "NaN",
+        "//x",
     };
 
     (void)state;
@@ -64,7 +122,8 @@ static void a_check_says_where_and_what(void **state)
 
 static void a_walk_visits_members_and_elements_raw(void **state)
 {
-    struct gw_json_walk walk = gw_json_walk(gw_view_text(" { \"a\" : 1.00 , \"b\\\"}\":[1,{\"x\":\"]\"}],\"c\":\"q,\\\\\"} "));
+    struct gw_json_walk walk =
+        gw_json_walk(gw_view_text(" { \"a\" : 1.00 , \"b\\\"}\":[1,{\"x\":\"]\"}],\"c\":\"q,\\\\\"} "));
 
     (void)state;
     assert_true(gw_json_next(&walk));
@@ -150,13 +209,15 @@ static void documents_keep_numbers_as_written(void **state)
     GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
     GW_AUTO(gw_bytes_done) struct gw_bytes out = {0};
     const struct gw_node *root = NULL;
-    const char *text = "{\"a\":[1.50,12345678901234567890,-0,1E400],\"b\":{\"c\":\"x\\u0000y\"},\"d\":null,\"e\":true,\"f\":\"\\u00e9\"}";
+    const char *text = "{\"a\":[1.50,12345678901234567890,-0,1E400],\"b\":{\"c\":\"x\\u0000y\"},\"d\":null,"
+                       "\"e\":true,\"f\":\"\\u00e9\"}";
 
     (void)state;
     assert_int_equal(gw_json_read(&arena, gw_view_text(text), &root, &problems), 0);
     gw_json_write_node(&out, root);
-    assert_string_equal(gw_bytes_text(&out), "{\"a\":[1.50,12345678901234567890,-0,1E400],\"b\":{\"c\":\"x\\u0000y\"},"
-                                             "\"d\":null,\"e\":true,\"f\":\"\xC3\xA9\"}");
+    assert_string_equal(gw_bytes_text(&out),
+                        "{\"a\":[1.50,12345678901234567890,-0,1E400],\"b\":{\"c\":\"x\\u0000y\"},"
+                        "\"d\":null,\"e\":true,\"f\":\"\xC3\xA9\"}");
     assert_int_equal(gw_node_at(root, "b.c")->text_size, 3);
 }
 
@@ -196,7 +257,8 @@ static void pretty_is_for_people(void **state)
 
     (void)state;
     assert_true(gw_json_pretty(&out, gw_view_text(" {\"a\":[1.0,2],\"b\":{},\"c\":[]} ")));
-    assert_string_equal(gw_bytes_text(&out), "{\n  \"a\": [\n    1.0,\n    2\n  ],\n  \"b\": {},\n  \"c\": []\n}");
+    assert_string_equal(gw_bytes_text(&out),
+                        "{\n  \"a\": [\n    1.0,\n    2\n  ],\n  \"b\": {},\n  \"c\": []\n}");
     assert_false(gw_json_pretty(&out, gw_view_text("{")));
 }
 

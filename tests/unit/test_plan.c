@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
 #include <cmocka.h>
 
 enum { KEYS = 40 };
@@ -32,8 +33,10 @@ static void the_first_set_is_started_whole(void **state)
 
 static void only_what_changed_is_touched(void **state)
 {
-    struct gwc_source old[] = {source_of("a", "1"), source_of("b", "1"), source_of("c", "1"), source_of("e", "1")};
-    struct gwc_source new[] = {source_of("a", "1"), source_of("b", "2"), source_of("d", "1"), source_of("e", "1")};
+    struct gwc_source old[] = {source_of("a", "1"), source_of("b", "1"), source_of("c", "1"),
+                               source_of("e", "1")};
+    struct gwc_source new[] = {source_of("a", "1"), source_of("b", "2"), source_of("d", "1"),
+                               source_of("e", "1")};
     const struct gwc_sources before = {.items = old, .count = 4}, after = {.items = new, .count = 4};
     GW_AUTO(gwc_plan_done) struct gwc_plan plan = {0};
 

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
 #include <cmocka.h>
 
 struct hook {
@@ -33,34 +34,76 @@ struct config {
 
 static const char *const methods[] = {"GET", "POST", NULL};
 static const struct gw_setting hook_settings[] = {
-    {.name = "port", .kind = GW_SETTING_TEXT, .offset = offsetof(struct hook, port), .required = true, .help = "a port"},
-    {.name = "method", .kind = GW_SETTING_TEXT, .offset = offsetof(struct hook, method), .otherwise = "POST",
-     .choices = methods, .help = "the method"},
+    {.name = "port",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct hook, port),
+     .required = true,
+     .help = "a port"},
+    {.name = "method",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct hook, method),
+     .otherwise = "POST",
+     .choices = methods,
+     .help = "the method"},
     {0},
 };
 static const struct gw_setting rule_settings[] = {
-    {.name = "path", .kind = GW_SETTING_TEXT, .offset = offsetof(struct rule, path), .required = true, .help = "a path"},
+    {.name = "path",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct rule, path),
+     .required = true,
+     .help = "a path"},
     {.name = "limit", .kind = GW_SETTING_INTEGER, .offset = offsetof(struct rule, limit), .otherwise = "10"},
     {0},
 };
 static const struct gw_setting settings[] = {
-    {.name = "schedule", .kind = GW_SETTING_TEXT, .offset = offsetof(struct config, schedule), .help = "five fields | or six"},
-    {.name = "timezone", .kind = GW_SETTING_TEXT, .offset = offsetof(struct config, timezone), .otherwise = "UTC",
-     .alias = "zone", .required = true},
-    {.name = "enabled", .kind = GW_SETTING_BOOL, .offset = offsetof(struct config, enabled), .otherwise = "yes"},
-    {.name = "count", .kind = GW_SETTING_INTEGER, .offset = offsetof(struct config, count), .min = 1, .max = 100,
+    {.name = "schedule",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct config, schedule),
+     .help = "five fields | or six"},
+    {.name = "timezone",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct config, timezone),
+     .otherwise = "UTC",
+     .alias = "zone",
+     .required = true},
+    {.name = "enabled",
+     .kind = GW_SETTING_BOOL,
+     .offset = offsetof(struct config, enabled),
+     .otherwise = "yes"},
+    {.name = "count",
+     .kind = GW_SETTING_INTEGER,
+     .offset = offsetof(struct config, count),
+     .min = 1,
+     .max = 100,
      .otherwise = "32"},
-    {.name = "wait", .kind = GW_SETTING_DURATION, .offset = offsetof(struct config, wait_ns), .otherwise = "1m30s",
-     .min = 1000000, .max = INT64_C(3600000000000)},
-    {.name = "factor", .kind = GW_SETTING_NUMBER, .offset = offsetof(struct config, factor), .otherwise = "2.5"},
+    {.name = "wait",
+     .kind = GW_SETTING_DURATION,
+     .offset = offsetof(struct config, wait_ns),
+     .otherwise = "1m30s",
+     .min = 1000000,
+     .max = INT64_C(3600000000000)},
+    {.name = "factor",
+     .kind = GW_SETTING_NUMBER,
+     .offset = offsetof(struct config, factor),
+     .otherwise = "2.5"},
     {.name = "size", .kind = GW_SETTING_SIZE, .offset = offsetof(struct config, size), .otherwise = "64Ki"},
-    {.name = "dates", .kind = GW_SETTING_TEXTS, .offset = offsetof(struct config, dates), .otherwise = "[a, b]"},
+    {.name = "dates",
+     .kind = GW_SETTING_TEXTS,
+     .offset = offsetof(struct config, dates),
+     .otherwise = "[a, b]"},
     {.name = "headers", .kind = GW_SETTING_PAIRS, .offset = offsetof(struct config, headers)},
     {.name = "token", .kind = GW_SETTING_SECRET, .offset = offsetof(struct config, token)},
     {.name = "payload", .kind = GW_SETTING_NODE, .offset = offsetof(struct config, payload)},
-    {.name = "hook", .kind = GW_SETTING_SECTION, .offset = offsetof(struct config, hook), .table = hook_settings,
+    {.name = "hook",
+     .kind = GW_SETTING_SECTION,
+     .offset = offsetof(struct config, hook),
+     .table = hook_settings,
      .present = offsetof(struct config, hook_given) + 1},
-    {.name = "rules", .kind = GW_SETTING_SECTIONS, .offset = offsetof(struct config, rules), .table = rule_settings,
+    {.name = "rules",
+     .kind = GW_SETTING_SECTIONS,
+     .offset = offsetof(struct config, rules),
+     .table = rule_settings,
      .size = sizeof(struct rule)},
     {0},
 };
@@ -77,8 +120,9 @@ static struct loaded load(const char *yaml)
     const struct gw_node *node = NULL;
 
     assert_int_equal(gw_yaml_read(&loaded.arena, gw_view_text(yaml), &node, &loaded.problems), 0);
-    assert_int_equal(gw_settings_load(settings, node, "", &loaded.config, sizeof(loaded.config), &loaded.arena,
-                                      &loaded.problems), 0);
+    assert_int_equal(gw_settings_load(settings, node, "", &loaded.config, sizeof(loaded.config),
+                                      &loaded.arena, &loaded.problems),
+                     0);
     return loaded;
 }
 
@@ -127,10 +171,12 @@ static void nothing_given_means_the_defaults(void **state)
 
 static void everything_given_is_taken(void **state)
 {
-    GW_AUTO(loaded_done) struct loaded loaded = load(
-        "SCHEDULE: 15 2 * * 1-5\nZone: Europe/Lisbon\nenabled: no\ncount: \"7\"\nwait: 300ms\nfactor: 3\nsize: 1Mi\n"
-        "dates: x\nheaders: {X-A: 1, X-B: two}\ntoken: {name: t, key: k}\npayload: [1, {a: b}]\n"
-        "hook: {port: 12012, method: GET}\nrules:\n- path: /a\n- {path: /b, limit: 3}\n");
+    GW_AUTO(loaded_done)
+    struct loaded loaded =
+        load("SCHEDULE: 15 2 * * 1-5\nZone: Europe/Lisbon\nenabled: no\ncount: \"7\"\nwait: 300ms\nfactor: "
+             "3\nsize: 1Mi\n"
+             "dates: x\nheaders: {X-A: 1, X-B: two}\ntoken: {name: t, key: k}\npayload: [1, {a: b}]\n"
+             "hook: {port: 12012, method: GET}\nrules:\n- path: /a\n- {path: /b, limit: 3}\n");
     const struct config *config = &loaded.config;
     const struct rule *rules = config->rules.items;
 
@@ -193,7 +239,8 @@ static void each_fault_is_a_problem_with_path_and_line(void **state)
     assert_problem("token: {name: t}\n", "token.key", 1, "missing");
     assert_problem("token: abc\n", "token", 1, "reference to a secret");
     assert_problem("hook: {method: GET}\n", "hook.port", 1, "missing: a port");
-    assert_problem("hook: {port: 1, method: PSOT}\n", "hook.method", 1, "unknown value \"PSOT\"; did you mean \"POST\"?");
+    assert_problem("hook: {port: 1, method: PSOT}\n", "hook.method", 1,
+                   "unknown value \"PSOT\"; did you mean \"POST\"?");
     assert_problem("hook: x\n", "hook", 1, "expected a mapping, got text");
     assert_problem("rules:\n- path: /a\n- limit: 3\n", "rules[1].path", 3, "missing: a path");
     assert_problem("rules: {path: /a}\n", "rules", 1, "expected a list, got a mapping");
@@ -211,8 +258,10 @@ static void all_faults_come_at_once_under_the_given_path(void **state)
     struct config config;
 
     (void)state;
-    assert_int_equal(gw_yaml_read(&arena, gw_view_text("count: x\nwait: y\nhook: {}\n"), &node, &problems), 0);
-    assert_int_equal(gw_settings_load(settings, node, "spec.a", &config, sizeof(config), &arena, &problems), 0);
+    assert_int_equal(gw_yaml_read(&arena, gw_view_text("count: x\nwait: y\nhook: {}\n"), &node, &problems),
+                     0);
+    assert_int_equal(gw_settings_load(settings, node, "spec.a", &config, sizeof(config), &arena, &problems),
+                     0);
     assert_int_equal(problems.count, 3);
     assert_string_equal(problems.items[0].path, "spec.a.count");
     assert_string_equal(problems.items[2].path, "spec.a.hook.port");
@@ -247,7 +296,8 @@ static void the_markdown_has_a_row_a_setting(void **state)
     gw_settings_markdown(settings, &out);
     assert_non_null(strstr(gw_bytes_text(&out), "| `schedule` | text |  | five fields \\| or six |\n"));
     assert_non_null(strstr(gw_bytes_text(&out), "| `hook.port` | text | *required* | a port |\n"));
-    assert_non_null(strstr(gw_bytes_text(&out), "| `hook.method` | text | `POST` | the method: `GET`, `POST` |\n"));
+    assert_non_null(
+        strstr(gw_bytes_text(&out), "| `hook.method` | text | `POST` | the method: `GET`, `POST` |\n"));
     assert_non_null(strstr(gw_bytes_text(&out), "| `rules[].limit` | whole number | `10` |"));
     assert_non_null(strstr(gw_bytes_text(&out), "(also `zone`)"));
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
 #include <cmocka.h>
 
 static char directory[] = "/tmp/gw-sources-XXXXXX";
@@ -41,7 +42,8 @@ static const char *put(const char *name, const char *text)
     return put_bytes(name, text, strlen(text));
 }
 
-static struct gwc_sources *read_with(const struct gwc_spec *spec, const char *path, struct gw_problems *problems)
+static struct gwc_sources *read_with(const struct gwc_spec *spec, const char *path,
+                                     struct gw_problems *problems)
 {
     struct gwc_sources *sources = NULL;
     struct gw_reason reason = {""};
@@ -69,13 +71,16 @@ static void assert_refused(const char *path, int line, const char *place, const 
     assert_int_equal(problems.items[0].line, line);
 }
 
-#define MAP "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, labels: {argo-events-event-source-version: v0.10}}\n"
+#define MAP                                                                                                  \
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, labels: {argo-events-event-source-version: "       \
+    "v0.10}}\n"
 
 static void a_manifest_is_read_and_sorted(void **state)
 {
     GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
-    const char *path = put("events.yaml", MAP "data:\n  webhook.orders: |-\n    port: \"12012\"\n    endpoint: /orders/new\n"
-                                              "  calendar.tick: |-\n\n    interval: 10s\n  calendar.a: 'interval: 1s'\n");
+    const char *path =
+        put("events.yaml", MAP "data:\n  webhook.orders: |-\n    port: \"12012\"\n    endpoint: /orders/new\n"
+                               "  calendar.tick: |-\n\n    interval: 10s\n  calendar.a: 'interval: 1s'\n");
     GW_AUTO(gwc_sources_freep) struct gwc_sources *sources = read_with(&both, path, &problems);
 
     (void)state;
@@ -99,7 +104,9 @@ static void a_manifest_is_read_and_sorted(void **state)
 static void ids_are_those_of_argo(void **state)
 {
     GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
-    const char *path = put("argo.yaml", MAP "data:\n  orders: |-\n    port: \"12012\"\n    endpoint: /orders/new\n    method: POST\n");
+    const char *path =
+        put("argo.yaml",
+            MAP "data:\n  orders: |-\n    port: \"12012\"\n    endpoint: /orders/new\n    method: POST\n");
     GW_AUTO(gwc_sources_freep) struct gwc_sources *sources = read_with(&only_webhook, path, &problems);
 
     (void)state;
@@ -111,7 +118,8 @@ static void ids_are_those_of_argo(void **state)
 static void a_gateway_with_one_type_takes_any_key(void **state)
 {
     GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
-    const char *path = put("one.yaml", MAP "data:\n  orders: \"{}\"\n  webhook.bills: \"{}\"\n  calendar.x: \"{}\"\n");
+    const char *path =
+        put("one.yaml", MAP "data:\n  orders: \"{}\"\n  webhook.bills: \"{}\"\n  calendar.x: \"{}\"\n");
     GW_AUTO(gwc_sources_freep) struct gwc_sources *sources = read_with(&only_webhook, path, &problems);
 
     (void)state;
@@ -142,9 +150,9 @@ static void a_bad_entry_harms_no_other(void **state)
     };
     GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
     const char *path = put("bad.yaml", MAP "data:\n"
-                                           "  webhook.good: |-\n    port: 1\n"    /* 5 */
+                                           "  webhook.good: |-\n    port: 1\n"   /* 5 */
                                            "  calendar.map:\n    interval: 1s\n" /* 7 */
-                                           "  calendar.number: 12\n"            /* 9 */
+                                           "  calendar.number: 12\n"             /* 9 */
                                            "  calendar.twice: |-\n    a: 1\n    a: 2\n"
                                            "  calendar.list: |-\n    - a\n"
                                            "  calendar.empty: ''\n"
@@ -198,13 +206,16 @@ static void the_whole_is_refused_when_it_is_no_config_map(void **state)
 static void no_entries_and_binary_ones(void **state)
 {
     GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
-    GW_AUTO(gwc_sources_freep) struct gwc_sources *none = read_with(&both, put("none.yaml", MAP "data:\n"), &problems);
+    GW_AUTO(gwc_sources_freep)
+    struct gwc_sources *none = read_with(&both, put("none.yaml", MAP "data:\n"), &problems);
     GW_AUTO(gwc_sources_freep) struct gwc_sources *bytes = NULL;
 
     (void)state;
     assert_int_equal(none->count, 0);
     assert_int_equal(problems.count, 0);
-    bytes = read_with(&both, put("bytes.yaml", MAP "binaryData: {calendar.x: AAAA}\ndata: {calendar.a: \"{}\"}\n"), &problems);
+    bytes = read_with(&both,
+                      put("bytes.yaml", MAP "binaryData: {calendar.x: AAAA}\ndata: {calendar.a: \"{}\"}\n"),
+                      &problems);
     assert_int_equal(bytes->count, 1);
     assert_int_equal(problems.count, 1);
     assert_non_null(strstr(problems.items[0].message, "belongs into data"));
@@ -222,7 +233,8 @@ static void more_entries_than_the_limit_are_refused(void **state)
     assert_refused(put_bytes("many.yaml", text.data, text.size), 5, "data", "10001 entries: at most 10000");
 }
 
-/* The layout of a mounted ConfigMap: entries are links into ..data, which is a link to a folder with a date. */
+/* The layout of a mounted ConfigMap: entries are links into ..data, which is a link to a folder with a date.
+ */
 static void a_mounted_directory_is_read(void **state)
 {
     GW_AUTO(gw_problems_done) struct gw_problems problems = {0};

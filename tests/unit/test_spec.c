@@ -5,9 +5,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
 #include <cmocka.h>
 
-#define HEAD "apiVersion: argoproj.io/v1alpha1\nkind: Gateway\nmetadata: {name: shop}\nspec:\n"
+#define HEAD    "apiVersion: argoproj.io/v1alpha1\nkind: Gateway\nmetadata: {name: shop}\nspec:\n"
 #define SERVERS "  servers: [{type: calendar, address: \"127.0.0.1:9330\"}]\n"
 
 static struct gwc_spec *read_good(const char *text)
@@ -43,10 +44,12 @@ static void assert_bad(const char *text, const char *path, int line, const char 
 
 static void our_spec_is_read_with_its_defaults(void **state)
 {
-    GW_AUTO(gwc_spec_freep) struct gwc_spec *spec = read_good(
+    GW_AUTO(gwc_spec_freep)
+    struct gwc_spec *spec = read_good(
         HEAD "  servers:\n    - {type: calendar, address: \"unix:/run/gateway/calendar.sock\"}\n"
              "    - {type: webhook, address: \"127.0.0.1:9330\", contract: argo-0.11, keepalive: 30s}\n"
-             "  watchers:\n    http:\n      - {name: orders, url: \"http://127.0.0.1:9300/\", mode: structured}\n");
+             "  watchers:\n    http:\n      - {name: orders, url: \"http://127.0.0.1:9300/\", mode: "
+             "structured}\n");
     const struct gwc_watcher_spec *watcher = &spec->watchers[0];
 
     (void)state;
@@ -82,13 +85,20 @@ static void our_spec_is_read_with_its_defaults(void **state)
 
 static void every_option_is_taken(void **state)
 {
-    GW_AUTO(gwc_spec_freep) struct gwc_spec *spec = read_good(
-        "apiVersion: argoproj.io/v1alpha1\nkind: Gateway\nmetadata: {name: shop, namespace: argo-events, labels: {a: b}}\nspec:\n"
-        "  servers: [{type: calendar, address: \"localhost:9330\", tls: {caFile: /ca, certificateFile: /c, keyFile: /k, serverName: s}}]\n"
-        "  watchers:\n    http:\n    - name: a\n      url: https://user.example:8443/in?x=1\n      mode: batch\n      concurrency: 4\n"
-        "      batchMax: 10\n      timeout: 5s\n      retry: {initial: 1s, factor: 1.5, max: 2m, deadline: 0, attempts: 3}\n"
-        "      deadLetter: false\n      headers: {X-Tenant: blue}\n      basic: {username: {name: n1, key: u}, password: {name: n1, key: p}}\n"
-        "      caFile: /ca\n      certificateFile: /c\n      keyFile: /k\n      serverName: other\n      insecureSkipVerify: true\n"
+    GW_AUTO(gwc_spec_freep)
+    struct gwc_spec *spec = read_good(
+        "apiVersion: argoproj.io/v1alpha1\nkind: Gateway\nmetadata: {name: shop, namespace: argo-events, "
+        "labels: {a: b}}\nspec:\n"
+        "  servers: [{type: calendar, address: \"localhost:9330\", tls: {caFile: /ca, certificateFile: /c, "
+        "keyFile: /k, serverName: s}}]\n"
+        "  watchers:\n    http:\n    - name: a\n      url: https://user.example:8443/in?x=1\n      mode: "
+        "batch\n      concurrency: 4\n"
+        "      batchMax: 10\n      timeout: 5s\n      retry: {initial: 1s, factor: 1.5, max: 2m, deadline: "
+        "0, attempts: 3}\n"
+        "      deadLetter: false\n      headers: {X-Tenant: blue}\n      basic: {username: {name: n1, key: "
+        "u}, password: {name: n1, key: p}}\n"
+        "      caFile: /ca\n      certificateFile: /c\n      keyFile: /k\n      serverName: other\n      "
+        "insecureSkipVerify: true\n"
         "    - {name: b, url: \"http://[::1]:80\", mode: legacy-0.3, bearer: {name: t, key: token}}\n"
         "  outbox: {sizeMax: 64Mi, retention: 10m, fsync: false}\n");
     const struct gwc_watcher_spec *watcher = &spec->watchers[0];
@@ -113,14 +123,18 @@ static void every_option_is_taken(void **state)
 
 static void a_gateway_of_argo_0_11_is_understood(void **state)
 {
-    GW_AUTO(gwc_spec_freep) struct gwc_spec *spec = read_good(
-        "apiVersion: argoproj.io/v1alpha1\nkind: Gateway\nmetadata:\n  name: shop-gw\n  namespace: argo-events\n"
+    GW_AUTO(gwc_spec_freep)
+    struct gwc_spec *spec = read_good(
+        "apiVersion: argoproj.io/v1alpha1\nkind: Gateway\nmetadata:\n  name: shop-gw\n  namespace: "
+        "argo-events\n"
         "  labels: {argo-events-gateway-version: v0.10}\nspec:\n  type: webhook\n  eventSource: shop-events\n"
         "  processorPort: \"9330\"\n  eventProtocol:\n    type: HTTP\n    http: {port: \"9300\"}\n"
         "  template:\n    metadata: {name: shop-gw}\n    spec: {serviceAccountName: argo-events-sa}\n"
         "  service:\n    metadata: {name: shop-gw-svc}\n"
-        "  watchers:\n    sensors:\n      - {name: order-sensor}\n      - {name: audit-sensor, namespace: compliance}\n"
-        "    gateways:\n      - {name: next, port: \"12000\", endpoint: /in}\n      - {name: next, port: 12000, endpoint: other}\n");
+        "  watchers:\n    sensors:\n      - {name: order-sensor}\n      - {name: audit-sensor, namespace: "
+        "compliance}\n"
+        "    gateways:\n      - {name: next, port: \"12000\", endpoint: /in}\n      - {name: next, port: "
+        "12000, endpoint: other}\n");
 
     (void)state;
     assert_int_equal(spec->servers_count, 1);
@@ -141,10 +155,13 @@ static void a_gateway_of_argo_0_11_is_understood(void **state)
 
 static void a_gateway_of_argo_0_16_is_understood(void **state)
 {
-    GW_AUTO(gwc_spec_freep) struct gwc_spec *spec = read_good(
-        HEAD "  type: webhook\n  replica: 1\n  eventSourceRef: {name: shop-events}\n  template: {serviceAccountName: sa}\n"
-             "  service: {ports: [{port: 12012, targetPort: 12012}]}\n"
-             "  subscribers:\n    http: [\"http://order-sensor.argo-events.svc:9300/\"]\n    nats: []\nstatus: {phase: Running}\n");
+    GW_AUTO(gwc_spec_freep)
+    struct gwc_spec *spec =
+        read_good(HEAD "  type: webhook\n  replica: 1\n  eventSourceRef: {name: shop-events}\n  template: "
+                       "{serviceAccountName: sa}\n"
+                       "  service: {ports: [{port: 12012, targetPort: 12012}]}\n"
+                       "  subscribers:\n    http: [\"http://order-sensor.argo-events.svc:9300/\"]\n    nats: "
+                       "[]\nstatus: {phase: Running}\n");
 
     (void)state;
     assert_string_equal(spec->servers[0].address, "127.0.0.1:9300");
@@ -166,13 +183,17 @@ static void a_bad_manifest_is_refused_in_words(void **state)
 {
     (void)state;
     assert_bad("a: [\n", "", 2, "not YAML");
-    assert_bad("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\nspec: {}\n", "kind", 2, "expected Gateway, got ConfigMap");
+    assert_bad("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\nspec: {}\n", "kind", 2,
+               "expected Gateway, got ConfigMap");
     assert_bad("just text\n", "", 1, "expected a mapping of settings, got text");
-    assert_bad("apiVersion: argoproj.io/v1alpha1\nkind: Gateway\nmetadata: {}\nspec:\n" SERVERS, "metadata.name", 3, "missing");
-    assert_bad("apiVersion: argoproj.io/v1alpha1\nkind: Gateway\nmetadata: {name: My Shop}\nspec:\n" SERVERS, "metadata.name", 3,
-               "is not a name");
-    assert_bad("apiVersion: v1\nkind: Gateway\nmetadata: {name: a}\nspec:\n" SERVERS, "apiVersion", 1, "argoproj.io/v1alpha1");
-    assert_bad("apiVersion: argoproj.io/v1alpha1\nkind: Gateway\nmetadata: {name: a}\n", "spec", 1, "missing");
+    assert_bad("apiVersion: argoproj.io/v1alpha1\nkind: Gateway\nmetadata: {}\nspec:\n" SERVERS,
+               "metadata.name", 3, "missing");
+    assert_bad("apiVersion: argoproj.io/v1alpha1\nkind: Gateway\nmetadata: {name: My Shop}\nspec:\n" SERVERS,
+               "metadata.name", 3, "is not a name");
+    assert_bad("apiVersion: v1\nkind: Gateway\nmetadata: {name: a}\nspec:\n" SERVERS, "apiVersion", 1,
+               "argoproj.io/v1alpha1");
+    assert_bad("apiVersion: argoproj.io/v1alpha1\nkind: Gateway\nmetadata: {name: a}\n", "spec", 1,
+               "missing");
     assert_bad(HEAD SERVERS "  wachers: {}\n", "spec.wachers", 6, "did you mean \"watchers\"?");
     assert_bad(HEAD SERVERS "  watchers:\n    nats: []\n", "spec.watchers.nats", 7, "unknown field");
     assert_bad(HEAD SERVERS "  outbox: {sizeMax: 1k}\n", "spec.outbox.sizeMax", 6, "out of range");
@@ -182,28 +203,45 @@ static void bad_servers_are_refused_in_words(void **state)
 {
     (void)state;
     assert_bad(HEAD "  watchers: {}\n", "spec.servers", 5, "at least one gateway-server");
-    assert_bad(HEAD "  servers:\n  - {type: a, address: \"x:1\"}\n  - {type: a, address: \"x:2\"}\n", "spec.servers[1].type", 7,
-               "another server has the type \"a\"");
-    assert_bad(HEAD "  servers:\n  - {type: a.b, address: \"x:1\"}\n", "spec.servers[0].type", 6, "is not a type");
-    assert_bad(HEAD "  servers:\n  - type: a\n    address: nowhere\n", "spec.servers[0].address", 7, "nowhere");
-    assert_bad(HEAD "  servers:\n  - {type: a, address: \"x:1\", contract: v2}\n", "spec.servers[0].contract", 6, "unknown value");
-    assert_bad(HEAD "  servers:\n  - {type: a, address: \"x:1\", tls: {keyFile: /k}}\n", "spec.servers[0].tls", 6, "belong together");
+    assert_bad(HEAD "  servers:\n  - {type: a, address: \"x:1\"}\n  - {type: a, address: \"x:2\"}\n",
+               "spec.servers[1].type", 7, "another server has the type \"a\"");
+    assert_bad(HEAD "  servers:\n  - {type: a.b, address: \"x:1\"}\n", "spec.servers[0].type", 6,
+               "is not a type");
+    assert_bad(HEAD "  servers:\n  - type: a\n    address: nowhere\n", "spec.servers[0].address", 7,
+               "nowhere");
+    assert_bad(HEAD "  servers:\n  - {type: a, address: \"x:1\", contract: v2}\n", "spec.servers[0].contract",
+               6, "unknown value");
+    assert_bad(HEAD "  servers:\n  - {type: a, address: \"x:1\", tls: {keyFile: /k}}\n",
+               "spec.servers[0].tls", 6, "belong together");
     assert_bad(HEAD "  servers:\n  - {type: a}\n", "spec.servers[0].address", 6, "missing");
     assert_bad(HEAD "  type: webhook\n  processorPort: 99999\n", "spec.processorPort", 6, "is not a port");
     assert_bad(HEAD SERVERS "  processorPort: 9330\n", "spec.type", 6, "missing");
     assert_bad(HEAD SERVERS "  type: webhook\n", "spec.type", 6, "no server has the type \"webhook\"");
-    assert_bad(HEAD SERVERS "  type: calendar\n  processorPort: 9330\n", "spec.type", 6, "servers has the type \"calendar\" too");
+    assert_bad(HEAD SERVERS "  type: calendar\n  processorPort: 9330\n", "spec.type", 6,
+               "servers has the type \"calendar\" too");
 }
 
 static void bad_watchers_are_refused_in_words(void **state)
 {
 #define WATCHER(fields) HEAD SERVERS "  watchers:\n    http:\n    - {name: a, " fields "}\n"
     static const char *const urls[][2] = {
-        {"ftp://x/", "http:// or https://"}, {"x:9300", "http:// or https://"}, {"", "http:// or https://"},
-        {"http://", "no host"}, {"http:///x", "no host"}, {"http://:80/", "no host"}, {"http://x:0/", "the port"},
-        {"http://x:/", "the port"}, {"http://x:70000/", "the port"}, {"http://x:8a/", "the port"},
-        {"http://u:p@x/", "use basic"}, {"http://x/a b", "percent-encoded"}, {"http://x/\xC3\xA9", "percent-encoded"},
-        {"http://x/#a", "fragment"}, {"http://[::1/", "brackets"}, {"http://::1/", "no host"}, {"http+unix://x/", "http:// or https://"},
+        {"ftp://x/", "http:// or https://"},
+        {"x:9300", "http:// or https://"},
+        {"", "http:// or https://"},
+        {"http://", "no host"},
+        {"http:///x", "no host"},
+        {"http://:80/", "no host"},
+        {"http://x:0/", "the port"},
+        {"http://x:/", "the port"},
+        {"http://x:70000/", "the port"},
+        {"http://x:8a/", "the port"},
+        {"http://u:p@x/", "use basic"},
+        {"http://x/a b", "percent-encoded"},
+        {"http://x/\xC3\xA9", "percent-encoded"},
+        {"http://x/#a", "fragment"},
+        {"http://[::1/", "brackets"},
+        {"http://::1/", "no host"},
+        {"http+unix://x/", "http:// or https://"},
         {"http://[::1]x/", "brackets"},
     };
 
@@ -214,33 +252,51 @@ static void bad_watchers_are_refused_in_words(void **state)
         snprintf(text, sizeof(text), WATCHER("url: \"%s\""), urls[i][0]);
         assert_bad(text, "spec.watchers.http[0].url", 8, urls[i][1]);
     }
-    assert_bad(HEAD SERVERS "  watchers:\n    http:\n    - {name: a, url: \"http://x/\"}\n    - name: a\n      url: http://y/\n",
-               "spec.watchers.http[1].name", 9, "another watcher has the name \"a\"");
-    assert_bad(HEAD SERVERS "  watchers:\n    http:\n    - {name: a b, url: \"http://x/\"}\n", "spec.watchers.http[0].name", 8, "is not a name");
-    assert_bad(WATCHER("url: \"http://x/\", mode: structure"), "spec.watchers.http[0].mode", 8, "did you mean \"structured\"?");
-    assert_bad(WATCHER("url: \"http://x/\", concurrency: 0"), "spec.watchers.http[0].concurrency", 8, "out of range");
-    assert_bad(WATCHER("url: \"http://x/\", timeout: 30"), "spec.watchers.http[0].timeout", 8, "needs a unit");
-    assert_bad(WATCHER("url: \"http://x/\", retry: {initial: 1m, max: 1s}"), "spec.watchers.http[0].retry", 8, "less than");
-    assert_bad(WATCHER("url: \"http://x/\", retry: {deadlin: 1m}"), "spec.watchers.http[0].retry.deadlin", 8, "did you mean \"deadline\"?");
-    assert_bad(WATCHER("url: \"http://x/\", headers: {Content-Type: x}"), "spec.watchers.http[0].headers", 8, "leave it away");
-    assert_bad(WATCHER("url: \"http://x/\", headers: {\"a b\": x}"), "spec.watchers.http[0].headers", 8, "not the name of a header");
-    assert_bad(WATCHER("url: \"http://x/\", headers: {a: \"x\\r\\ny\"}"), "spec.watchers.http[0].headers", 8, "line break");
+    assert_bad(
+        HEAD SERVERS
+        "  watchers:\n    http:\n    - {name: a, url: \"http://x/\"}\n    - name: a\n      url: http://y/\n",
+        "spec.watchers.http[1].name", 9, "another watcher has the name \"a\"");
+    assert_bad(HEAD SERVERS "  watchers:\n    http:\n    - {name: a b, url: \"http://x/\"}\n",
+               "spec.watchers.http[0].name", 8, "is not a name");
+    assert_bad(WATCHER("url: \"http://x/\", mode: structure"), "spec.watchers.http[0].mode", 8,
+               "did you mean \"structured\"?");
+    assert_bad(WATCHER("url: \"http://x/\", concurrency: 0"), "spec.watchers.http[0].concurrency", 8,
+               "out of range");
+    assert_bad(WATCHER("url: \"http://x/\", timeout: 30"), "spec.watchers.http[0].timeout", 8,
+               "needs a unit");
+    assert_bad(WATCHER("url: \"http://x/\", retry: {initial: 1m, max: 1s}"), "spec.watchers.http[0].retry", 8,
+               "less than");
+    assert_bad(WATCHER("url: \"http://x/\", retry: {deadlin: 1m}"), "spec.watchers.http[0].retry.deadlin", 8,
+               "did you mean \"deadline\"?");
+    assert_bad(WATCHER("url: \"http://x/\", headers: {Content-Type: x}"), "spec.watchers.http[0].headers", 8,
+               "leave it away");
+    assert_bad(WATCHER("url: \"http://x/\", headers: {\"a b\": x}"), "spec.watchers.http[0].headers", 8,
+               "not the name of a header");
+    assert_bad(WATCHER("url: \"http://x/\", headers: {a: \"x\\r\\ny\"}"), "spec.watchers.http[0].headers", 8,
+               "line break");
     assert_bad(WATCHER("url: \"http://x/\", caFile: /ca"), "spec.watchers.http[0].url", 8, "https://");
-    assert_bad(WATCHER("url: \"https://x/\", keyFile: /k"), "spec.watchers.http[0].keyFile", 8, "belong together");
-    assert_bad(WATCHER("url: \"https://x/\", bearer: {name: t, key: k}, basic: {username: {name: t, key: u}, password: {name: t, key: p}}"),
+    assert_bad(WATCHER("url: \"https://x/\", keyFile: /k"), "spec.watchers.http[0].keyFile", 8,
+               "belong together");
+    assert_bad(WATCHER("url: \"https://x/\", bearer: {name: t, key: k}, basic: {username: {name: t, key: u}, "
+                       "password: {name: t, key: p}}"),
                "spec.watchers.http[0].basic", 8, "exclude each other");
-    assert_bad(WATCHER("url: \"https://x/\", basic: {username: {name: t, key: u}}"), "spec.watchers.http[0].basic.password", 8, "missing");
+    assert_bad(WATCHER("url: \"https://x/\", basic: {username: {name: t, key: u}}"),
+               "spec.watchers.http[0].basic.password", 8, "missing");
 }
 
 static void what_argo_had_and_we_have_not_is_said(void **state)
 {
     (void)state;
-    assert_bad(HEAD SERVERS "  eventProtocol:\n    type: NATS\n    nats: {url: \"nats://x\", type: Standard}\n", "spec.eventProtocol", 7,
-               "not supported yet: use watchers.http");
+    assert_bad(HEAD SERVERS
+               "  eventProtocol:\n    type: NATS\n    nats: {url: \"nats://x\", type: Standard}\n",
+               "spec.eventProtocol", 7, "not supported yet: use watchers.http");
     assert_bad(HEAD SERVERS "  eventProtocol: {type: HTP}\n", "spec.eventProtocol.type", 6, "expected HTTP");
-    assert_bad(HEAD SERVERS "  subscribers:\n    nats: [{name: a}]\n", "spec.subscribers.nats", 7, "not supported yet");
-    assert_bad(HEAD SERVERS "  watchers:\n    sensors:\n    - {name: a}\n", "spec.eventProtocol.http.port", 8, "missing");
-    assert_bad(HEAD SERVERS "  eventProtocol: {type: HTTP, http: {port: x}}\n  watchers:\n    sensors:\n    - {name: a}\n",
+    assert_bad(HEAD SERVERS "  subscribers:\n    nats: [{name: a}]\n", "spec.subscribers.nats", 7,
+               "not supported yet");
+    assert_bad(HEAD SERVERS "  watchers:\n    sensors:\n    - {name: a}\n", "spec.eventProtocol.http.port", 8,
+               "missing");
+    assert_bad(HEAD SERVERS
+               "  eventProtocol: {type: HTTP, http: {port: x}}\n  watchers:\n    sensors:\n    - {name: a}\n",
                "spec.watchers.sensors[0]", 9, "the port");
 }
 
@@ -250,20 +306,31 @@ static void all_problems_come_at_once(void **state)
     struct gwc_spec *spec = NULL;
 
     (void)state;
-    assert_int_equal(gwc_spec_read(gw_view_text(HEAD "  servers: [{typ: a, address: x}]\n  watchers: {http: [{name: a, url: x, mod: y}]}\n"),
-                                   &spec, &problems), GWC_SPEC_BAD);
+    assert_int_equal(
+        gwc_spec_read(
+            gw_view_text(
+                HEAD "  servers: [{typ: a, address: x}]\n  watchers: {http: [{name: a, url: x, mod: y}]}\n"),
+            &spec, &problems),
+        GWC_SPEC_BAD);
     assert_int_equal(problems.count, 4); /* typ, no type, mod, url */
 }
 
 static void differences_are_seen(void **state)
 {
-#define FULL(name, url, more) HEAD SERVERS "  watchers: {http: [{name: " name ", url: \"" url "\"" more "}]}\n"
+#define FULL(name, url, more)                                                                                \
+    HEAD SERVERS "  watchers: {http: [{name: " name ", url: \"" url "\"" more "}]}\n"
     static const char *const others[] = {
-        FULL("b", "https://x/", ""), FULL("a", "https://y/", ""), FULL("a", "https://x/", ", mode: binary"),
-        FULL("a", "https://x/", ", concurrency: 1"), FULL("a", "https://x/", ", retry: {attempts: 1}"),
-        FULL("a", "https://x/", ", headers: {a: b}"), FULL("a", "https://x/", ", bearer: {name: a, key: b}"),
-        FULL("a", "https://x/", ", deadLetter: false"), FULL("a", "https://x/", ", insecureSkipVerify: true"),
-        FULL("a", "https://x/", ", serverName: q"), FULL("a", "https://x/", ", timeout: 1s"),
+        FULL("b", "https://x/", ""),
+        FULL("a", "https://y/", ""),
+        FULL("a", "https://x/", ", mode: binary"),
+        FULL("a", "https://x/", ", concurrency: 1"),
+        FULL("a", "https://x/", ", retry: {attempts: 1}"),
+        FULL("a", "https://x/", ", headers: {a: b}"),
+        FULL("a", "https://x/", ", bearer: {name: a, key: b}"),
+        FULL("a", "https://x/", ", deadLetter: false"),
+        FULL("a", "https://x/", ", insecureSkipVerify: true"),
+        FULL("a", "https://x/", ", serverName: q"),
+        FULL("a", "https://x/", ", timeout: 1s"),
     };
     GW_AUTO(gwc_spec_freep) struct gwc_spec *one = read_good(FULL("a", "https://x/", ""));
     GW_AUTO(gwc_spec_freep) struct gwc_spec *same = read_good(FULL("a", "https://x/", ", timeout: 30000ms"));
@@ -276,7 +343,8 @@ static void differences_are_seen(void **state)
 
         assert_false(gwc_watcher_spec_equal(&one->watchers[0], &other->watchers[0]));
     }
-    GW_AUTO(gwc_spec_freep) struct gwc_spec *moved = read_good(HEAD "  servers: [{type: calendar, address: \"127.0.0.1:9331\"}]\n");
+    GW_AUTO(gwc_spec_freep)
+    struct gwc_spec *moved = read_good(HEAD "  servers: [{type: calendar, address: \"127.0.0.1:9331\"}]\n");
     assert_false(gwc_server_spec_equal(&one->servers[0], &moved->servers[0]));
 }
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
 #include <cmocka.h>
 
 struct read {
@@ -58,19 +59,62 @@ static void assert_bad(const char *yaml, int line, const char *path, const char 
 static void scalars_are_typed_as_yaml_v2_does_it(void **state)
 {
     static const char *const table[][2] = {
-        {"", "null"}, {"~", "null"}, {"Null", "null"}, {"yes", "true"}, {"On", "true"}, {"y", "true"},
-        {"N", "false"}, {"off", "false"}, {"TRUE", "true"}, {"tRue", "\"tRue\""}, {"12012", "12012"},
-        {"-7", "-7"}, {"+7", "7"}, {"-0", "-0"}, {"1_000", "1000"}, {"0x1F", "31"}, {"-0x1f", "-31"}, {"0o17", "15"},
-        {"017", "15"}, {"089", "89"}, {"0b101", "5"}, {"0x", "\"0x\""}, {"0xfffffffffffffffff", "\"0xfffffffffffffffff\""},
+        {"", "null"},
+        {"~", "null"},
+        {"Null", "null"},
+        {"yes", "true"},
+        {"On", "true"},
+        {"y", "true"},
+        {"N", "false"},
+        {"off", "false"},
+        {"TRUE", "true"},
+        {"tRue", "\"tRue\""},
+        {"12012", "12012"},
+        {"-7", "-7"},
+        {"+7", "7"},
+        {"-0", "-0"},
+        {"1_000", "1000"},
+        {"0x1F", "31"},
+        {"-0x1f", "-31"},
+        {"0o17", "15"},
+        {"017", "15"},
+        {"089", "89"},
+        {"0b101", "5"},
+        {"0x", "\"0x\""},
+        {"0xfffffffffffffffff", "\"0xfffffffffffffffff\""},
         {"123456789012345678901234567890", "123456789012345678901234567890"},
-        {"1.50", "1.50"}, {"1.", "1"}, {".5", "0.5"}, {"-.5", "-0.5"}, {"+1.5e3", "1.5e3"}, {"1E-7", "1e-7"},
-        {"1e", "\"1e\""}, {".", "\".\""}, {"-", "null"}, {"1.2.3", "\"1.2.3\""}, {"12:30:45", "\"12:30:45\""},
-        {"2001-01-01", "\"2001-01-01\""}, {"127.0.0.1", "\"127.0.0.1\""}, {"'12'", "\"12\""}, {"\"yes\"", "\"yes\""},
-        {"!!str 12", "\"12\""}, {"! 12", "\"12\""}, {"!!int 0x10", "16"}, {"!!float 1", "1"}, {"!!bool on", "true"},
-        {"|\n  a\n  b\n", "\"a\\nb\\n\""}, {"|-\n  a\n  b\n", "\"a\\nb\""}, {">-\n  a\n  b\n", "\"a b\""},
-        {"\"a\\0b\"", "\"a\\u0000b\""}, {"15 2 * * 1-5", "\"15 2 * * 1-5\""}, {"{\"a\": [1, true, null]}", "{\"a\":[1,true,null]}"},
-        {"- 1\n- - 2\n  - x\n", "[1,[2,\"x\"]]"}, {"on: 1\n12: 2\n", "{\"on\":1,\"12\":2}"}, {"{}", "{}"}, {"[]", "[]"},
-        {"---\na: b\n...\n", "{\"a\":\"b\"}"}, {"# only a comment\n", "null"},
+        {"1.50", "1.50"},
+        {"1.", "1"},
+        {".5", "0.5"},
+        {"-.5", "-0.5"},
+        {"+1.5e3", "1.5e3"},
+        {"1E-7", "1e-7"},
+        {"1e", "\"1e\""},
+        {".", "\".\""},
+        {"-", "null"},
+        {"1.2.3", "\"1.2.3\""},
+        {"12:30:45", "\"12:30:45\""},
+        {"2001-01-01", "\"2001-01-01\""},
+        {"127.0.0.1", "\"127.0.0.1\""},
+        {"'12'", "\"12\""},
+        {"\"yes\"", "\"yes\""},
+        {"!!str 12", "\"12\""},
+        {"! 12", "\"12\""},
+        {"!!int 0x10", "16"},
+        {"!!float 1", "1"},
+        {"!!bool on", "true"},
+        {"|\n  a\n  b\n", "\"a\\nb\\n\""},
+        {"|-\n  a\n  b\n", "\"a\\nb\""},
+        {">-\n  a\n  b\n", "\"a b\""},
+        {"\"a\\0b\"", "\"a\\u0000b\""},
+        {"15 2 * * 1-5", "\"15 2 * * 1-5\""},
+        {"{\"a\": [1, true, null]}", "{\"a\":[1,true,null]}"},
+        {"- 1\n- - 2\n  - x\n", "[1,[2,\"x\"]]"},
+        {"on: 1\n12: 2\n", "{\"on\":1,\"12\":2}"},
+        {"{}", "{}"},
+        {"[]", "[]"},
+        {"---\na: b\n...\n", "{\"a\":\"b\"}"},
+        {"# only a comment\n", "null"},
     };
 
     (void)state;
@@ -86,7 +130,8 @@ static void aliases_and_merges_work(void **state)
 {
     (void)state;
     assert_json("a: &x {p: 1, q: 2}\nb: *x\n", "{\"a\":{\"p\":1,\"q\":2},\"b\":{\"p\":1,\"q\":2}}");
-    assert_json("a: &x {p: 1, q: 2}\nb:\n  <<: *x\n  q: 3\n", "{\"a\":{\"p\":1,\"q\":2},\"b\":{\"q\":3,\"p\":1}}");
+    assert_json("a: &x {p: 1, q: 2}\nb:\n  <<: *x\n  q: 3\n",
+                "{\"a\":{\"p\":1,\"q\":2},\"b\":{\"q\":3,\"p\":1}}");
     assert_json("a: &x {p: 1}\nb: &y {p: 2, q: 2}\nc: {<<: [*x, *y]}\n",
                 "{\"a\":{\"p\":1},\"b\":{\"p\":2,\"q\":2},\"c\":{\"p\":1,\"q\":2}}");
     assert_json("\"<<\": 1\n", "{\"<<\":1}");
@@ -98,7 +143,9 @@ static void aliases_and_merges_work(void **state)
 
 static void nodes_know_their_lines(void **state)
 {
-    GW_AUTO(read_done) struct read read = read_text("# comment\ndata:\n  orders: |-\n    port: 1\n\n  q: \"x\"\n  l:\n  - 1\n  - 2\n");
+    GW_AUTO(read_done)
+    struct read read =
+        read_text("# comment\ndata:\n  orders: |-\n    port: 1\n\n  q: \"x\"\n  l:\n  - 1\n  - 2\n");
 
     (void)state;
     assert_int_equal(read.result, 0);
