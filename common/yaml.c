@@ -70,10 +70,37 @@ static int line_at(struct gw_view text, size_t offset)
     return line;
 }
 
-/* libyaml speaks of tokens; a tab is what people meet. */
-static bool is_tab_at(const struct yaml_reader *reader, size_t offset)
+/* The character that a mark points at, as far as it is ASCII; libyaml counts characters, we bytes. */
+static char character_at(struct gw_view text, yaml_mark_t mark)
 {
-    return offset < reader->text.size && reader->text.data[offset] == '\t';
+    size_t at = 0;
+
+    for (size_t line = 0; line < mark.line && at < text.size; at++)
+        line += text.data[at] == '\n';
+    for (size_t column = 0; column < mark.column && at < text.size; column++) {
+        for (at++; at < text.size && ((unsigned char)text.data[at] & 0xC0) == 0x80; at++)
+            ;
+    }
+    return at < text.size ? text.data[at] : '\0';
+}
+
+/* What people meet most: tabs, and text that begins with a character of YAML's own, as in `schedule: * * * *
+ * *`. */
+static const char *yaml_hint(const struct yaml_reader *reader)
+{
+    const yaml_parser_t *parser = &reader->parser;
+    char met = character_at(reader->text, parser->problem_mark);
+
+    if (met == '\t')
+        return ": a tab; indent with spaces";
+    if (parser->context != NULL && strstr(parser->context, "an alias") != NULL)
+        return ": text that begins with * has to be in quotes";
+    if (met == '@' || met == '`')
+        return ": text that begins with @ or ` has to be in quotes";
+    if (parser->problem != NULL && strstr(parser->problem, "mapping values are not allowed") != NULL)
+        return ": text that holds \": \" has to be in quotes, and what belongs together has the same "
+               "indentation";
+    return "";
 }
 
 static void yaml_parser_failed(struct yaml_reader *reader)
@@ -87,13 +114,12 @@ static void yaml_parser_failed(struct yaml_reader *reader)
     }
     if (parser->error == YAML_READER_ERROR)
         yaml_problem(reader, NULL, line_at(reader->text, parser->problem_offset), "not YAML: %s", what);
-    else if (is_tab_at(reader, parser->problem_mark.index))
-        yaml_problem(reader, NULL, line_of(parser->problem_mark), "not YAML: a tab; indent with spaces");
     else if (parser->context != NULL)
-        yaml_problem(reader, NULL, line_of(parser->problem_mark), "not YAML: %s (%s that begins at line %d)",
-                     what, parser->context, line_of(parser->context_mark));
+        yaml_problem(reader, NULL, line_of(parser->problem_mark),
+                     "not YAML: %s (%s that begins at line %d)%s", what, parser->context,
+                     line_of(parser->context_mark), yaml_hint(reader));
     else
-        yaml_problem(reader, NULL, line_of(parser->problem_mark), "not YAML: %s", what);
+        yaml_problem(reader, NULL, line_of(parser->problem_mark), "not YAML: %s%s", what, yaml_hint(reader));
     yaml_end(reader);
 }
 

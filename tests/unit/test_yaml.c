@@ -162,6 +162,10 @@ static void what_is_wrong_is_said_with_its_line(void **state)
     assert_bad("a: 1\nb:\n  c: 2\n  c: 3\n", 4, "b", "the key \"c\" is there twice");
     assert_bad("a: 1\n---\nb: 2\n", 2, "", "a second document");
     assert_bad("a:\n\tb: 1\n", 2, "", "a tab");
+    assert_bad("\xC3\xA9: 1\nb: \"\xC3\xA9\"\n\tc: 1\n", 3, "", "a tab");
+    assert_bad("schedule: * * * * *\n", 1, "", "text that begins with * has to be in quotes");
+    assert_bad("schedule: @hourly\n", 1, "", "text that begins with @ or ` has to be in quotes");
+    assert_bad("a: b: c\n", 1, "", "has to be in quotes");
     assert_bad("a: [1, 2\nb: 3\n", 2, "", "not YAML");
     assert_bad("a: \"\xff\"\n", 1, "", "not YAML");
     assert_bad("a: !mine 1\n", 1, "a", "the tag !mine");
