@@ -58,7 +58,8 @@ static bool content_is_json(const struct gw_request *request)
 {
     const char *type = gw_request_header(request, "Content-Type");
 
-    return type != NULL && gw_view_is_nocase(gw_view_trim(gw_view(type, strcspn(type, ";"))), "application/json");
+    return type != NULL &&
+           gw_view_is_nocase(gw_view_trim(gw_view(type, strcspn(type, ";"))), "application/json");
 }
 
 /* "127.0.0.1:9301", "[::1]", "localhost:9301": no name that a foreign page could have. */
@@ -74,7 +75,8 @@ static bool host_is_here(const char *authority)
         return false;
     memcpy(host, start, size);
     host[size] = '\0';
-    return inet_pton(bracketed ? AF_INET6 : AF_INET, host, ignored) == 1 || strcasecmp(host, "localhost") == 0;
+    return inet_pton(bracketed ? AF_INET6 : AF_INET, host, ignored) == 1 ||
+           strcasecmp(host, "localhost") == 0;
 }
 
 static bool origin_is_here(const struct gw_request *request)
@@ -101,7 +103,8 @@ static bool post_refused(struct gw_request *request)
 
 /* ---- requests ---- */
 
-static void reply_bytes(struct gw_request *request, int status, const char *content_type, struct gw_bytes *out)
+static void reply_bytes(struct gw_request *request, int status, const char *content_type,
+                        struct gw_bytes *out)
 {
     char header[128];
 
@@ -110,7 +113,8 @@ static void reply_bytes(struct gw_request *request, int status, const char *cont
         return;
     }
     snprintf(header, sizeof(header), "Content-Type: %s", content_type);
-    gw_request_reply(request, status, (const char *[]){header, "Cache-Control: no-store", NULL}, gw_bytes_view(out));
+    gw_request_reply(request, status, (const char *[]){header, "Cache-Control: no-store", NULL},
+                     gw_bytes_view(out));
 }
 
 /* HEAD is GET whose body libmicrohttpd leaves out. */

@@ -6,9 +6,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* curl stops watching a socket whenever no request is on it, and starts again with the next one: for a kept connection
- * that would be two changes of the epoll set a request. So a socket that we opened ourselves, and whose end we are
- * told, stays watched in between. */
+/* curl stops watching a socket whenever no request is on it, and starts again with the next one: for a kept
+ * connection that would be two changes of the epoll set a request. So a socket that we opened ourselves, and
+ * whose end we are told, stays watched in between. */
 struct http_socket {
     struct gw_http *http;
     struct gw_poll *poll;
@@ -30,6 +30,8 @@ static void http_reap(struct gw_http *http)
 
         curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call);
         curl_multi_remove_handle(http->multi, easy);
+        if (result == CURLE_HTTP2_STREAM)
+            http_target_wake_calls(call->target);
         http_call_finish(http, call, result);
     }
     if (http->closed)
@@ -127,8 +129,8 @@ static int on_socket(CURL *easy, curl_socket_t descriptor, int what, void *user,
     if (one->poll == NULL && gw_poll_open(&one->poll, http->loop, descriptor, on_ready, one) < 0)
         return -1;
     one->wanted = true;
-    gw_poll_set(one->poll,
-                ((what & CURL_POLL_IN) != 0 ? GW_READABLE : 0) | ((what & CURL_POLL_OUT) != 0 ? GW_WRITABLE : 0));
+    gw_poll_set(one->poll, ((what & CURL_POLL_IN) != 0 ? GW_READABLE : 0) |
+                               ((what & CURL_POLL_OUT) != 0 ? GW_WRITABLE : 0));
     return 0;
 }
 

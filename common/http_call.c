@@ -113,8 +113,8 @@ static int call_nodes(struct gw_http_call *call, size_t count)
     return 0;
 }
 
-/* The request's own headers are put before the target's as one list, in memory that the call keeps: curl copies
- * neither. */
+/* The request's own headers are put before the target's as one list, in memory that the call keeps: curl
+ * copies neither. */
 static int call_headers(struct gw_http_call *call, const char *const *lines)
 {
     size_t count = 0, size = 0, at = 0;
@@ -156,7 +156,8 @@ static int call_path(struct gw_http_call *call, const char *path)
     gw_bytes_clear(&call->url);
     gw_bytes_append_view(&call->url, base);
     gw_bytes_append_text(&call->url, path);
-    if (gw_bytes_text(&call->url) == NULL || curl_easy_setopt(call->easy, CURLOPT_URL, call->url.data) != CURLE_OK)
+    if (gw_bytes_text(&call->url) == NULL ||
+        curl_easy_setopt(call->easy, CURLOPT_URL, call->url.data) != CURLE_OK)
         return GW_RAISE(-ENOMEM);
     call->with_path = true;
     return 0;
@@ -177,8 +178,8 @@ static void call_method(struct gw_http_call *call, enum gw_http_method method, b
 
 static int call_prepare(struct gw_http_call *call, const struct gw_http_request *request)
 {
-    bool with_body = request->body.size > 0 || request->method == GW_HTTP_POST || request->method == GW_HTTP_PUT ||
-                     request->method == GW_HTTP_PATCH;
+    bool with_body = request->body.size > 0 || request->method == GW_HTTP_POST ||
+                     request->method == GW_HTTP_PUT || request->method == GW_HTTP_PATCH;
 
     call_method(call, request->method, with_body);
     if (with_body) {
@@ -305,8 +306,8 @@ static void fault_words(struct gw_http_call *call, CURLcode result, struct gw_re
     }
 }
 
-/* A transfer can fail after its whole answer has come: some servers answer without reading the body, and then reset
- * the HTTP/2 stream. The answer counts. */
+/* A transfer can fail after its whole answer has come: some servers answer without reading the body, and then
+ * reset the HTTP/2 stream. The answer counts. */
 static bool answer_whole(struct gw_http_call *call, CURLcode result, long status)
 {
     curl_off_t expected = -1;

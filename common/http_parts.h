@@ -1,5 +1,5 @@
-/* What the rooms of the HTTP client know of each other: http.c (the multi handle on the loop), http_target.c (what stays
- * the same from request to request), http_call.c (one request). Nobody else includes this. */
+/* What the rooms of the HTTP client know of each other: http.c (the multi handle on the loop), http_target.c
+ * (what stays the same from request to request), http_call.c (one request). Nobody else includes this. */
 #ifndef GW_HTTP_PARTS_H
 #define GW_HTTP_PARTS_H
 
@@ -56,6 +56,9 @@ bool http_header_valid(const char *line);
 void http_header_append(struct gw_bytes *text, const char *line);
 /* Sets all that a target's requests have in common. */
 bool http_target_apply(const struct gw_http_target *target, CURL *easy);
+/* When one request reads the frames that reset another one's HTTP/2 stream, curl 7.88 can leave that other
+ * without a socket or a timer: it would hang until its timeout. This has curl look at each again. */
+void http_target_wake_calls(struct gw_http_target *target);
 /* Ends all calls, without their callbacks. */
 void http_target_end_calls(struct gw_http_target *target);
 

@@ -108,7 +108,8 @@ static int url_split(struct url_parts *parts, const char *url, struct gw_reason 
     return 0;
 }
 
-/* To expect another name in the certificate, the URL gets that name, and curl is told to connect to the real host. */
+/* To expect another name in the certificate, the URL gets that name, and curl is told to connect to the real
+ * host. */
 static int target_rename(struct gw_http_target *target, struct url_parts *parts, const char *name,
                          struct gw_reason *reason)
 {
@@ -139,7 +140,8 @@ static bool host_is_loopback(const char *host)
     return strcasecmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "[::1]") == 0;
 }
 
-static int target_url(struct gw_http_target *target, const struct gw_http_options *options, struct gw_reason *reason)
+static int target_url(struct gw_http_target *target, const struct gw_http_options *options,
+                      struct gw_reason *reason)
 {
     GW_AUTO(url_parts_done) struct url_parts parts = {0};
 
@@ -173,7 +175,8 @@ static int target_file(struct gw_http_target *target, const char **field, const 
     return target_text(target, field, path);
 }
 
-static int target_fill(struct gw_http_target *target, const struct gw_http_options *options, struct gw_reason *reason)
+static int target_fill(struct gw_http_target *target, const struct gw_http_options *options,
+                       struct gw_reason *reason)
 {
     target->timeout_ms = options->timeout_ms > 0 ? options->timeout_ms : HTTP_TIMEOUT_MS;
     target->connect_timeout_ms =
@@ -267,6 +270,14 @@ int gw_http_target_open(struct gw_http_target **ret_target, struct gw_http *http
     http->targets = target;
     *ret_target = GW_TAKE(target);
     return 0;
+}
+
+void http_target_wake_calls(struct gw_http_target *target)
+{
+    for (struct gw_http_call *call = target->busy; call != NULL; call = call->next) {
+        (void)curl_easy_pause(call->easy, CURLPAUSE_RECV);
+        (void)curl_easy_pause(call->easy, CURLPAUSE_CONT);
+    }
 }
 
 void http_target_end_calls(struct gw_http_target *target)

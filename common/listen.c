@@ -97,7 +97,8 @@ static int listener_tls(struct gw_listener *listener, const struct gw_listener_o
     if (options->certificate_file == NULL && options->key_file == NULL)
         return 0;
     if (options->certificate_file == NULL || options->key_file == NULL)
-        return GW_REFUSE(-EINVAL, reason, "a certificate file and a key file go together: one of them is missing");
+        return GW_REFUSE(-EINVAL, reason,
+                         "a certificate file and a key file go together: one of them is missing");
     return listen_tls_open(&listener->tls, listener->loop, options->certificate_file, options->key_file,
                            on_tls_warning, listener, reason);
 }
@@ -117,11 +118,12 @@ static int listener_daemon(struct gw_listener *listener, const struct gw_listene
     GW_TRY(address_listen(&descriptor, &listener->port, options->address, options->port, reason));
     listener->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, request_on_call, listener, MHD_OPTION_LISTEN_SOCKET, descriptor,
-        MHD_OPTION_URI_LOG_CALLBACK, request_on_target, listener, MHD_OPTION_NOTIFY_CONNECTION, request_on_connection,
-        listener, MHD_OPTION_NOTIFY_COMPLETED, request_on_completed, listener, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned int)((listener->idle_timeout_ms + 999) / 1000), MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        listener->header_size_max + LISTEN_ANSWER_HEAD_SIZE, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)connections,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, &tls[listener->tls != NULL ? 0 : 2], MHD_OPTION_END);
+        MHD_OPTION_URI_LOG_CALLBACK, request_on_target, listener, MHD_OPTION_NOTIFY_CONNECTION,
+        request_on_connection, listener, MHD_OPTION_NOTIFY_COMPLETED, request_on_completed, listener,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)((listener->idle_timeout_ms + 999) / 1000),
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, listener->header_size_max + LISTEN_ANSWER_HEAD_SIZE,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned int)connections, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_ARRAY, &tls[listener->tls != NULL ? 0 : 2], MHD_OPTION_END);
     if (listener->daemon == NULL) {
         close(descriptor);
         return GW_REFUSE(-ENOMEM, reason, "libmicrohttpd does not start on port %u", listener->port);
@@ -141,8 +143,8 @@ static int listener_attach(struct gw_listener *listener)
 }
 
 int gw_listener_open(struct gw_listener **ret_listener, struct gw_loop *loop,
-                     const struct gw_listener_options *options, const struct gw_listener_hooks *hooks, void *user,
-                     struct gw_reason *reason)
+                     const struct gw_listener_options *options, const struct gw_listener_hooks *hooks,
+                     void *user, struct gw_reason *reason)
 {
     GW_AUTO(gw_listener_closep) struct gw_listener *listener = calloc(1, sizeof(*listener));
 
@@ -152,8 +154,10 @@ int gw_listener_open(struct gw_listener **ret_listener, struct gw_loop *loop,
     listener->hooks = *hooks;
     listener->user = user;
     listener->timer_at_ms = -1;
-    listener->idle_timeout_ms = options->idle_timeout_ms > 0 ? options->idle_timeout_ms : LISTEN_IDLE_TIMEOUT_MS;
-    listener->header_size_max = options->header_size_max > 0 ? options->header_size_max : LISTEN_HEADER_SIZE_MAX;
+    listener->idle_timeout_ms =
+        options->idle_timeout_ms > 0 ? options->idle_timeout_ms : LISTEN_IDLE_TIMEOUT_MS;
+    listener->header_size_max =
+        options->header_size_max > 0 ? options->header_size_max : LISTEN_HEADER_SIZE_MAX;
     listener->empty = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     if (listener->empty == NULL)
         return GW_RAISE(-ENOMEM);

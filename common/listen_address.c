@@ -66,7 +66,8 @@ static int address_refuse(int fault, const char *where, uint16_t port, struct gw
     case -EADDRINUSE:
         return GW_REFUSE(fault, reason, "port %u on %s is in use", port, where);
     case -EACCES:
-        return GW_REFUSE(fault, reason, "port %u on %s: not permitted (ports below 1024 need a privilege)", port, where);
+        return GW_REFUSE(fault, reason, "port %u on %s: not permitted (ports below 1024 need a privilege)",
+                         port, where);
     case -EADDRNOTAVAIL:
         return GW_REFUSE(fault, reason, "%s is not an address of this machine", where);
     default:
@@ -85,7 +86,8 @@ int address_listen(int *ret_descriptor, uint16_t *ret_port, const char *address,
     if (!all && strcmp(address, "localhost") == 0)
         address = "127.0.0.1";
     if (!address_parse(&parsed, all ? "::" : address, port))
-        return GW_REFUSE(-EINVAL, reason, "address \"%s\": not an IP address such as 127.0.0.1 or ::", address);
+        return GW_REFUSE(-EINVAL, reason,
+                         "address \"%s\": not an IP address such as 127.0.0.1 or ::", address);
     descriptor = address_bind(&parsed, all);
     if (all && (descriptor == -EAFNOSUPPORT || descriptor == -EADDRNOTAVAIL)) {
         /* A machine without IPv6. */
@@ -99,7 +101,8 @@ int address_listen(int *ret_descriptor, uint16_t *ret_port, const char *address,
     return 0;
 }
 
-int gw_address_split(const char *text, char address[static GW_ADDRESS_MAX], uint16_t *ret_port, struct gw_reason *reason)
+int gw_address_split(const char *text, char address[static GW_ADDRESS_MAX], uint16_t *ret_port,
+                     struct gw_reason *reason)
 {
     const char *colon = strrchr(text, ':');
     struct gw_view host = {text, colon == NULL ? 0 : (size_t)(colon - text)};
@@ -108,9 +111,10 @@ int gw_address_split(const char *text, char address[static GW_ADDRESS_MAX], uint
 
     if (bracketed)
         host = gw_view(text + 1, host.size - 2);
-    if (colon == NULL || !gw_text_u64(gw_view_text(colon + 1), UINT16_MAX, &port) || host.size >= GW_ADDRESS_MAX ||
-        (!bracketed && memchr(host.data, ':', host.size) != NULL))
-        return GW_REFUSE(-EINVAL, reason, "address \"%s\": not of the form 127.0.0.1:9301, [::1]:9301 or :9301", text);
+    if (colon == NULL || !gw_text_u64(gw_view_text(colon + 1), UINT16_MAX, &port) ||
+        host.size >= GW_ADDRESS_MAX || (!bracketed && memchr(host.data, ':', host.size) != NULL))
+        return GW_REFUSE(-EINVAL, reason,
+                         "address \"%s\": not of the form 127.0.0.1:9301, [::1]:9301 or :9301", text);
     memcpy(address, host.data, host.size);
     address[host.size] = '\0';
     *ret_port = (uint16_t)port;

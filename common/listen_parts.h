@@ -18,7 +18,7 @@ struct gw_listener {
     struct gw_timer *deadline; /* of the oldest request that is being received */
     int64_t timer_at_ms;       /* -1: not started */
     bool deadline_started;
-    struct gw_request *requests;                   /* one a connection */
+    struct gw_request *requests;             /* one a connection */
     struct gw_request *due_first, *due_last; /* those that wait for bytes, the oldest first */
     struct MHD_Response *empty;
     struct listen_tls *tls;
@@ -39,9 +39,9 @@ struct gw_request {
     struct gw_request *due_next, *due_previous;
     int64_t due_ms; /* 0: not in the list */
     enum request_stage stage;
-    bool shown;     /* to a hook: it is told the end */
-    bool replied;   /* the answer is in status and response, or on its way */
-    bool suspended; /* complete, and the reply is still to come */
+    bool shown;             /* to a hook: it is told the end */
+    bool replied;           /* the answer is in status and response, or on its way */
+    bool suspended;         /* complete, and the reply is still to come */
     struct gw_bytes target; /* path NUL query NUL */
     struct gw_bytes body;
     const char *method, *query;

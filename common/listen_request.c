@@ -13,7 +13,7 @@
 
 enum {
     REQUEST_BODY_MAX = 1 << 20,
-    REQUEST_BODY_KEPT = 65536, /* memory of a larger body is not kept for the next request */
+    REQUEST_BODY_KEPT = 65536,     /* memory of a larger body is not kept for the next request */
     REQUEST_DROPPED_MAX = 1 << 20, /* of a body that turned out too large */
     REQUEST_NAME_MAX = 256,
 };
@@ -64,7 +64,8 @@ int64_t request_cut_late(struct gw_listener *listener, int64_t now_ms)
 
         due_remove(late);
         /* libmicrohttpd has no call for it; it sees the end of the connection and cleans up. */
-        shutdown(MHD_get_connection_info(late->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd, SHUT_RDWR);
+        shutdown(MHD_get_connection_info(late->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
+                 SHUT_RDWR);
     }
     return listener->due_first == NULL ? -1 : listener->due_first->due_ms - now_ms;
 }
@@ -100,7 +101,8 @@ static void request_end(struct gw_request *request)
     request_reset(request);
 }
 
-static void request_open(struct gw_listener *listener, struct MHD_Connection *connection, void **socket_context)
+static void request_open(struct gw_listener *listener, struct MHD_Connection *connection,
+                         void **socket_context)
 {
     struct gw_request *request = calloc(1, sizeof(*request));
 
@@ -115,7 +117,8 @@ static void request_open(struct gw_listener *listener, struct MHD_Connection *co
     listener->requests = request;
     if (listener->tls != NULL)
         request->certificate = listen_tls_give(
-            listener->tls, MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session);
+            listener->tls,
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session);
     due_restart(request);
 }
 
@@ -294,8 +297,8 @@ static enum MHD_Result request_on_head(struct gw_request *request, const char *m
     return request->replied ? request_queue(request) : MHD_YES;
 }
 
-/* libmicrohttpd takes no answer in the middle of a body. So what is too much is read and dropped, that the sender
- * may hear why; who goes on for too long is cut. */
+/* libmicrohttpd takes no answer in the middle of a body. So what is too much is read and dropped, that the
+ * sender may hear why; who goes on for too long is cut. */
 static enum MHD_Result request_drop(struct gw_request *request, size_t size)
 {
     request->dropped += size;
@@ -336,8 +339,9 @@ static enum MHD_Result request_on_complete(struct gw_request *request)
     return MHD_YES;
 }
 
-enum MHD_Result request_on_call(void *user, struct MHD_Connection *connection, const char *url, const char *method,
-                                const char *version, const char *data, size_t *data_size, void **place)
+enum MHD_Result request_on_call(void *user, struct MHD_Connection *connection, const char *url,
+                                const char *method, const char *version, const char *data, size_t *data_size,
+                                void **place)
 {
     struct gw_listener *listener = user;
     struct gw_request *request = *place;
@@ -366,13 +370,15 @@ static bool reply_header(struct MHD_Response *response, const char *line)
     return MHD_add_response_header(response, name, colon + 1 + strspn(colon + 1, " \t")) == MHD_YES;
 }
 
-static struct MHD_Response *reply_make(struct gw_request *request, const char *const *headers, struct gw_view body)
+static struct MHD_Response *reply_make(struct gw_request *request, const char *const *headers,
+                                       struct gw_view body)
 {
     struct MHD_Response *response;
 
     if (headers == NULL && body.size == 0)
         return request->listener->empty;
-    response = MHD_create_response_from_buffer(body.size, (void *)(uintptr_t)body.data, MHD_RESPMEM_MUST_COPY);
+    response =
+        MHD_create_response_from_buffer(body.size, (void *)(uintptr_t)body.data, MHD_RESPMEM_MUST_COPY);
     for (; response != NULL && headers != NULL && *headers != NULL; headers++)
         (void)reply_header(response, *headers);
     return response;
@@ -392,7 +398,8 @@ void gw_request_reply(struct gw_request *request, int status, const char *const 
     }
 }
 
-void gw_request_problem(struct gw_request *request, int status, const char *const *headers, const char *format, ...)
+void gw_request_problem(struct gw_request *request, int status, const char *const *headers,
+                        const char *format, ...)
 {
     enum { LINES_MAX = 16 };
     const char *lines[LINES_MAX + 2] = {"Content-Type: application/problem+json"};
@@ -440,7 +447,8 @@ struct each_header {
     void *user;
 };
 
-static enum MHD_Result on_each_header(void *user, enum MHD_ValueKind kind, const char *name, const char *value)
+static enum MHD_Result on_each_header(void *user, enum MHD_ValueKind kind, const char *name,
+                                      const char *value)
 {
     struct each_header *to = user;
 
@@ -486,8 +494,9 @@ const char *gw_request_peer(const struct gw_request *request)
     char *peer = ((struct gw_request *)(uintptr_t)request)->peer;
 
     if (*peer == '\0')
-        peer_write(peer, sizeof(request->peer),
-                   MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
+        peer_write(
+            peer, sizeof(request->peer),
+            MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
     return peer;
 }
 

@@ -10,7 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Certificate and key are written one after the other: a change is looked at when both had time to be there. */
+/* Certificate and key are written one after the other: a change is looked at when both had time to be there.
+ */
 enum { LISTEN_TLS_SETTLE_MS = 200 };
 
 struct listen_pair {
@@ -56,7 +57,8 @@ static int pair_load(struct listen_pair **ret_pair, const char *certificate_file
         return GW_REFUSE(-EINVAL, reason, "key file %s: %s", key_file, strerror(errno));
     if (gnutls_certificate_allocate_credentials(&pair->credentials) < 0)
         return GW_RAISE(-ENOMEM);
-    result = gnutls_certificate_set_x509_key_file(pair->credentials, certificate_file, key_file, GNUTLS_X509_FMT_PEM);
+    result = gnutls_certificate_set_x509_key_file(pair->credentials, certificate_file, key_file,
+                                                  GNUTLS_X509_FMT_PEM);
     if (result < 0)
         return GW_REFUSE(-EINVAL, reason, "certificate %s with key %s: %s", certificate_file, key_file,
                          gnutls_strerror(result));
@@ -72,9 +74,10 @@ struct listen_pair *listen_tls_give(struct listen_tls *tls, void *session)
     return tls->current;
 }
 
-static int certificate_none(gnutls_session_t session, const gnutls_datum_t *authorities, int authorities_count,
-                            const gnutls_pk_algorithm_t *algorithms, int algorithms_count,
-                            gnutls_pcert_st **ret_certificate, unsigned int *ret_count, gnutls_privkey_t *ret_key)
+static int certificate_none(gnutls_session_t session, const gnutls_datum_t *authorities,
+                            int authorities_count, const gnutls_pk_algorithm_t *algorithms,
+                            int algorithms_count, gnutls_pcert_st **ret_certificate, unsigned int *ret_count,
+                            gnutls_privkey_t *ret_key)
 {
     (void)session, (void)authorities, (void)authorities_count, (void)algorithms, (void)algorithms_count;
     (void)ret_certificate, (void)ret_count, (void)ret_key;

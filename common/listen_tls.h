@@ -1,4 +1,5 @@
-/* The certificate of a listener: GnuTLS credentials that can be replaced while connections use the old ones. */
+/* The certificate of a listener: GnuTLS credentials that can be replaced while connections use the old ones.
+ */
 #ifndef GW_LISTEN_TLS_H
 #define GW_LISTEN_TLS_H
 

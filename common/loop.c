@@ -101,7 +101,8 @@ void gw_loop_post(struct gw_loop *loop, struct gw_task *task)
     head = __atomic_load_n(&loop->posted, __ATOMIC_RELAXED);
     do
         task->next = head;
-    while (!__atomic_compare_exchange_n(&loop->posted, &head, task, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+    while (
+        !__atomic_compare_exchange_n(&loop->posted, &head, task, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
     if (head == NULL)
         uv_async_send(&loop->wake);
 }
@@ -285,7 +286,8 @@ void gw_poll_set(struct gw_poll *poll, int events)
         uv_poll_stop(&poll->uv);
     else
         uv_poll_start(&poll->uv,
-                      ((events & GW_READABLE) != 0 ? UV_READABLE : 0) | ((events & GW_WRITABLE) != 0 ? UV_WRITABLE : 0),
+                      ((events & GW_READABLE) != 0 ? UV_READABLE : 0) |
+                          ((events & GW_WRITABLE) != 0 ? UV_WRITABLE : 0),
                       on_poll);
 }
 
@@ -350,8 +352,8 @@ static void on_signal(uv_signal_t *uv, int number)
     caught->caught(caught->user);
 }
 
-int gw_signal_open(struct gw_signal **ret_signal, struct gw_loop *loop, int number, void (*caught)(void *user),
-                   void *user)
+int gw_signal_open(struct gw_signal **ret_signal, struct gw_loop *loop, int number,
+                   void (*caught)(void *user), void *user)
 {
     struct gw_signal *signal = calloc(1, sizeof(*signal));
     int result;

@@ -59,9 +59,10 @@ void gw_rpc_done(void)
 const char *gw_rpc_status_name(int status)
 {
     static const char *const names[] = {
-        "OK",         "CANCELLED",     "UNKNOWN",       "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",   "NOT_FOUND",
-        "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
-        "UNIMPLEMENTED", "INTERNAL",   "UNAVAILABLE",   "DATA_LOSS",          "UNAUTHENTICATED",
+        "OK",        "CANCELLED",       "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+        "NOT_FOUND", "ALREADY_EXISTS",  "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+        "ABORTED",   "OUT_OF_RANGE",    "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+        "DATA_LOSS", "UNAUTHENTICATED",
     };
 
     return status >= 0 && (size_t)status < GW_COUNT_OF(names) ? names[status] : "UNKNOWN";
@@ -74,7 +75,8 @@ static void *queue_run(void *argument)
     struct gw_rpc_queue *queue = argument;
 
     for (;;) {
-        grpc_event event = grpc_completion_queue_next(queue->completions, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+        grpc_event event =
+            grpc_completion_queue_next(queue->completions, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
         struct gw_rpc_tag *tag = event.tag;
 
         if (event.type == GRPC_QUEUE_SHUTDOWN)
@@ -203,9 +205,11 @@ void gw_rpc_unpack(struct gw_rpc_unpacked *ret_unpacked, grpc_byte_buffer *buffe
     grpc_slice *first;
 
     *ret_unpacked = (struct gw_rpc_unpacked){.joined = grpc_empty_slice(), .view = {"", 0}};
-    if (buffer == NULL || grpc_byte_buffer_length(buffer) == 0 || !grpc_byte_buffer_reader_init(&reader, buffer))
+    if (buffer == NULL || grpc_byte_buffer_length(buffer) == 0 ||
+        !grpc_byte_buffer_reader_init(&reader, buffer))
         return;
-    if (grpc_byte_buffer_reader_peek(&reader, &first) && GRPC_SLICE_LENGTH(*first) == grpc_byte_buffer_length(buffer)) {
+    if (grpc_byte_buffer_reader_peek(&reader, &first) &&
+        GRPC_SLICE_LENGTH(*first) == grpc_byte_buffer_length(buffer)) {
         ret_unpacked->view = gw_view(GRPC_SLICE_START_PTR(*first), GRPC_SLICE_LENGTH(*first));
     } else {
         grpc_byte_buffer_reader_destroy(&reader);

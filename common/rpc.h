@@ -29,20 +29,22 @@ enum gw_rpc_status {
 };
 const char *gw_rpc_status_name(int status); /* "UNAVAILABLE"; "status 99" is "UNKNOWN" */
 
-/* PEM files; NULL where not wanted. A client with `ca_file`, or with `enabled`, speaks TLS (system roots without a file).
- * A server with certificate and key speaks TLS, with `ca_file` too it requires client certificates (mutual TLS). */
+/* PEM files; NULL where not wanted. A client with `ca_file`, or with `enabled`, speaks TLS (system roots
+ * without a file). A server with certificate and key speaks TLS, with `ca_file` too it requires client
+ * certificates (mutual TLS). */
 struct gw_rpc_tls {
     bool enabled;
     const char *ca_file, *certificate_file, *key_file;
     const char *server_name; /* client: expected instead of the address's host */
 };
 
-/* "host:port", "[::1]:9330", "unix:/path"; a bare ":9330" is all interfaces for a server, the loopback for a client.
- * False with words when it is none of these. */
+/* "host:port", "[::1]:9330", "unix:/path"; a bare ":9330" is all interfaces for a server, the loopback for a
+ * client. False with words when it is none of these. */
 bool gw_rpc_address_valid(const char *address, struct gw_reason *reason);
 
-/* Starts and ends the library; counted, any thread. gRPC's own log lines go to gw_log at debug, its errors at warn… by
- * gw_rpc_set_log(); without it they are dropped. Severity: 0 debug, 1 information, 2 error. Any thread calls `line`. */
+/* Starts and ends the library; counted, any thread. gRPC's own log lines go to gw_log at debug, its errors at
+ * warn… by gw_rpc_set_log(); without it they are dropped. Severity: 0 debug, 1 information, 2 error. Any
+ * thread calls `line`. */
 void gw_rpc_init(void);
 void gw_rpc_done(void);
 void gw_rpc_set_log(void (*line)(int severity, const char *file, int line, const char *message));

@@ -17,11 +17,12 @@ static int address_local(struct gw_rpc_address *address, const char *text, struc
     while (path[0] == '/' && path[1] == '/') /* "unix:///path" is the same as "unix:/path" */
         path++;
     if (path[0] != '/' || path[1] == '\0')
-        return GW_REFUSE(-EINVAL, reason, "address \"%s\": a unix socket needs an absolute path, as in unix:/run/name.sock",
+        return GW_REFUSE(-EINVAL, reason,
+                         "address \"%s\": a unix socket needs an absolute path, as in unix:/run/name.sock",
                          text);
     if (strlen(path) >= sizeof(address->path))
-        return GW_REFUSE(-EINVAL, reason, "address \"%s\": the path of a unix socket has at most %zu bytes", text,
-                         sizeof(address->path) - 1);
+        return GW_REFUSE(-EINVAL, reason, "address \"%s\": the path of a unix socket has at most %zu bytes",
+                         text, sizeof(address->path) - 1);
     address->local = true;
     strcpy(address->path, path);
     return 0;
@@ -75,7 +76,8 @@ int gw_rpc_address_parse(struct gw_rpc_address *ret_address, const char *text, s
         size -= 2;
     }
     if (size >= sizeof(address.host) || !host_legal(host, size, address.bracketed))
-        return GW_REFUSE(-EINVAL, reason, "address \"%s\": should be host:port, [IPv6]:port or unix:/path", text);
+        return GW_REFUSE(-EINVAL, reason, "address \"%s\": should be host:port, [IPv6]:port or unix:/path",
+                         text);
     memcpy(address.host, host, size);
     *ret_address = address;
     return 0;
@@ -225,7 +227,8 @@ int gw_rpc_address_clear(const struct gw_rpc_address *address, struct gw_reason 
     if (error != 0)
         return GW_REFUSE(-error, reason, "unix socket %s: %s", address->path, strerror(error));
     if (!S_ISSOCK(status.st_mode))
-        return GW_REFUSE(-EEXIST, reason, "unix socket %s: something else than a socket is there", address->path);
+        return GW_REFUSE(-EEXIST, reason, "unix socket %s: something else than a socket is there",
+                         address->path);
     error = local_connect_errno(address->path);
     if (error == 0)
         return GW_REFUSE(-EADDRINUSE, reason, "unix socket %s: another process listens there", address->path);

@@ -66,7 +66,8 @@ struct gw_rpc_client *gw_rpc_client_close(struct gw_rpc_client *client)
 
 static grpc_arg argument(const char *name, int64_t value)
 {
-    return (grpc_arg){.type = GRPC_ARG_INTEGER, .key = (char *)name, .value.integer = (int)GW_MIN(value, INT32_MAX)};
+    return (grpc_arg){
+        .type = GRPC_ARG_INTEGER, .key = (char *)name, .value.integer = (int)GW_MIN(value, INT32_MAX)};
 }
 
 static grpc_arg argument_text(const char *name, const char *value)
@@ -74,11 +75,14 @@ static grpc_arg argument_text(const char *name, const char *value)
     return (grpc_arg){.type = GRPC_ARG_STRING, .key = (char *)name, .value.string = (char *)value};
 }
 
-/* Measured reasons: reference/grpc-core.md. With the bandwidth probe on, an unread stream would buffer 4 MiB. */
+/* Measured reasons: reference/grpc-core.md. With the bandwidth probe on, an unread stream would buffer 4 MiB.
+ */
 static size_t channel_arguments(grpc_arg arguments[static 20], const struct gw_rpc_channel_options *options)
 {
-    int64_t connect_ms = options->connect_timeout_ms > 0 ? options->connect_timeout_ms : CLIENT_CONNECT_TIMEOUT_MS;
-    int64_t initial_ms = options->reconnect_initial_ms > 0 ? options->reconnect_initial_ms : CLIENT_RECONNECT_INITIAL_MS;
+    int64_t connect_ms =
+        options->connect_timeout_ms > 0 ? options->connect_timeout_ms : CLIENT_CONNECT_TIMEOUT_MS;
+    int64_t initial_ms =
+        options->reconnect_initial_ms > 0 ? options->reconnect_initial_ms : CLIENT_RECONNECT_INITIAL_MS;
     int64_t max_ms = options->reconnect_max_ms > 0 ? options->reconnect_max_ms : CLIENT_RECONNECT_MAX_MS;
     size_t n = 0;
 
@@ -90,7 +94,8 @@ static size_t channel_arguments(grpc_arg arguments[static 20], const struct gw_r
     arguments[n++] = argument(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, CLIENT_RESOLVE_AGAIN_MS);
     arguments[n++] = argument(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, initial_ms);
     arguments[n++] = argument(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, GW_MAX(max_ms, initial_ms));
-    arguments[n++] = argument(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, connect_ms); /* the attempt's timeout, whatever its name */
+    arguments[n++] = argument(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
+                              connect_ms); /* the attempt's timeout, whatever its name */
     if (options->keepalive_ms > 0) {
         arguments[n++] = argument(GRPC_ARG_KEEPALIVE_TIME_MS, options->keepalive_ms);
         arguments[n++] = argument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
@@ -240,7 +245,8 @@ static void unary_start(struct rpc_unary *unary, grpc_byte_buffer *request)
         {.op = GRPC_OP_SEND_INITIAL_METADATA},
         {.op = GRPC_OP_SEND_MESSAGE, .data.send_message.send_message = request},
         {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT},
-        {.op = GRPC_OP_RECV_INITIAL_METADATA, .data.recv_initial_metadata.recv_initial_metadata = &unary->initial},
+        {.op = GRPC_OP_RECV_INITIAL_METADATA,
+         .data.recv_initial_metadata.recv_initial_metadata = &unary->initial},
         {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &unary->answer},
         {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
          .data.recv_status_on_client = {.trailing_metadata = &unary->trailing,

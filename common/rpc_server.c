@@ -130,8 +130,8 @@ uint16_t gw_rpc_server_port(const struct gw_rpc_server *server, size_t address)
 
 /* Life */
 
-/* Control calls are few and quick, and their thread is always there to poll every socket while a stream's thread is busy
- * sending. */
+/* Control calls are few and quick, and their thread is always there to poll every socket while a stream's
+ * thread is busy sending. */
 static void server_expect_all(struct gw_rpc_server *server)
 {
     for (size_t i = 0; i < server->methods_count; i++) {

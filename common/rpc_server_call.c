@@ -1,5 +1,5 @@
-/* One call at the server: opened, read, answered, closed. State is guarded by the call's lock; the hooks run on the thread of
- * the queue that the call came in on, so they follow each other without one.
+/* One call at the server: opened, read, answered, closed. State is guarded by the call's lock; the hooks run
+ * on the thread of the queue that the call came in on, so they follow each other without one.
  *
  *     expected ── open ── messages, half_closed, writable ── closed        (hooks)
  *                 send, send, … finish                                     (any thread) */
@@ -29,12 +29,12 @@ struct gw_rpc_server_call {
     grpc_slice text;
     int status;
     int cancelled;
-    bool sending;      /* a batch of ours is under way */
-    bool answered;     /* initial metadata went out */
-    bool full;         /* the sender was told so, and waits for writable */
-    bool finishing;    /* the status is known … */
-    bool finished;     /* … and handed to gRPC */
-    bool closed;       /* the call is over */
+    bool sending;   /* a batch of ours is under way */
+    bool answered;  /* initial metadata went out */
+    bool full;      /* the sender was told so, and waits for writable */
+    bool finishing; /* the status is known … */
+    bool finished;  /* … and handed to gRPC */
+    bool closed;    /* the call is over */
     bool half_closed;
 };
 
@@ -76,8 +76,8 @@ static void server_calls_add(struct gw_rpc_server *server, int change)
     pthread_mutex_unlock(&server->lock);
 }
 
-/* gRPC's side is over when the call is closed and no batch is left. From here on the handle touches no gRPC call and no
- * server, so that it may outlive both. */
+/* gRPC's side is over when the call is closed and no batch is left. From here on the handle touches no gRPC
+ * call and no server, so that it may outlive both. */
 static void call_leave_if_over(struct gw_rpc_server_call *call)
 {
     bool over;
@@ -97,7 +97,8 @@ static void call_leave_if_over(struct gw_rpc_server_call *call)
 
 /* What follows until the next headline is called with the lock held. */
 
-static void call_start(struct gw_rpc_server_call *call, const grpc_op *operations, size_t count, struct gw_rpc_tag *tag)
+static void call_start(struct gw_rpc_server_call *call, const grpc_op *operations, size_t count,
+                       struct gw_rpc_tag *tag)
 {
     call->batches++;
     gw_rpc_start(call->call, operations, count, tag);
@@ -158,7 +159,8 @@ static void call_send_next(struct gw_rpc_server_call *call)
         call_send_status(call);
 }
 
-static void call_finish(struct gw_rpc_server_call *call, int status, const char *text, grpc_byte_buffer *reply)
+static void call_finish(struct gw_rpc_server_call *call, int status, const char *text,
+                        grpc_byte_buffer *reply)
 {
     call->finishing = true;
     call->status = status;
@@ -286,7 +288,8 @@ static void call_open(struct gw_rpc_server_call *call)
 static void call_on_new(struct gw_rpc_tag *tag, bool ok)
 {
     struct gw_rpc_server_call *call = GW_CONTAINER_OF(tag, struct gw_rpc_server_call, on_new);
-    grpc_op close = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER, .data.recv_close_on_server.cancelled = &call->cancelled};
+    grpc_op close = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
+                     .data.recv_close_on_server.cancelled = &call->cancelled};
 
     if (!ok) { /* the server stops */
         call_unref(call);
@@ -343,12 +346,14 @@ void gw_rpc_server_call_expect(struct gw_rpc_server *server, const struct gw_rpc
         return;
     GW_RPC_HAND_OVER(&call->on_new);
     if (method == NULL)
-        error = grpc_server_request_call(server->server, &call->call, &call->details, &call->metadata, completions,
-                                         completions, &call->on_new);
+        error = grpc_server_request_call(server->server, &call->call, &call->details, &call->metadata,
+                                         completions, completions, &call->on_new);
     else
-        error = grpc_server_request_registered_call(
-            server->server, server->registered[method - server->methods], &call->call, &call->deadline, &call->metadata,
-            method->kind == GW_RPC_BIDI ? NULL : &call->incoming, completions, completions, &call->on_new);
+        error =
+            grpc_server_request_registered_call(server->server, server->registered[method - server->methods],
+                                                &call->call, &call->deadline, &call->metadata,
+                                                method->kind == GW_RPC_BIDI ? NULL : &call->incoming,
+                                                completions, completions, &call->on_new);
     assert(error == GRPC_CALL_OK);
     (void)error;
 }

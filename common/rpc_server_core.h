@@ -20,8 +20,8 @@ struct gw_rpc_server {
     size_t ports_count;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    size_t calls;   /* that gRPC still knows; guarded by lock */
-    bool stopped;   /* gRPC's shutdown is complete; guarded by lock */
+    size_t calls; /* that gRPC still knows; guarded by lock */
+    bool stopped; /* gRPC's shutdown is complete; guarded by lock */
     bool started;
     struct gw_rpc_tag on_stopped;
 };

@@ -1,5 +1,5 @@
-/* Client streams: read only with credit, sends queued, one end. State is guarded by the stream's lock; every completion
- * holds a reference, so that the handle may be given back at any time. */
+/* Client streams: read only with credit, sends queued, one end. State is guarded by the stream's lock; every
+ * completion holds a reference, so that the handle may be given back at any time. */
 #include "common/rpc_client_core.h"
 
 #include <grpc/support/alloc.h>
@@ -62,7 +62,8 @@ static void stream_unlock_unref(struct gw_rpc_stream *stream)
         stream_destroy(stream);
 }
 
-static void stream_start(struct gw_rpc_stream *stream, const grpc_op *operations, size_t count, struct gw_rpc_tag *tag)
+static void stream_start(struct gw_rpc_stream *stream, const grpc_op *operations, size_t count,
+                         struct gw_rpc_tag *tag)
 {
     stream->references++;
     gw_rpc_start(stream->call, operations, count, tag);
@@ -246,7 +247,8 @@ static void stream_send_first(struct gw_rpc_stream *stream, const struct gw_rpc_
 static void stream_await_status(struct gw_rpc_stream *stream)
 {
     grpc_op operations[2] = {
-        {.op = GRPC_OP_RECV_INITIAL_METADATA, .data.recv_initial_metadata.recv_initial_metadata = &stream->initial},
+        {.op = GRPC_OP_RECV_INITIAL_METADATA,
+         .data.recv_initial_metadata.recv_initial_metadata = &stream->initial},
         {.op = GRPC_OP_RECV_STATUS_ON_CLIENT,
          .data.recv_status_on_client = {.trailing_metadata = &stream->trailing,
                                         .status = &stream->status,
@@ -257,8 +259,8 @@ static void stream_await_status(struct gw_rpc_stream *stream)
     stream_start(stream, operations, GW_COUNT_OF(operations), &stream->on_status);
 }
 
-static struct gw_rpc_stream *stream_new(struct gw_rpc_channel *channel, const struct gw_rpc_stream_hooks *hooks,
-                                        void *user, const char *path)
+static struct gw_rpc_stream *stream_new(struct gw_rpc_channel *channel,
+                                        const struct gw_rpc_stream_hooks *hooks, void *user, const char *path)
 {
     struct gw_rpc_stream *stream = calloc(1, sizeof(*stream));
 

@@ -1,5 +1,5 @@
-/* TLS of gRPC: PEM files read and checked in words that name them, and the server's certificate re-read when it changes.
- * gRPC itself takes bad PEM without a word and then refuses every handshake. */
+/* TLS of gRPC: PEM files read and checked in words that name them, and the server's certificate re-read when
+ * it changes. gRPC itself takes bad PEM without a word and then refuses every handshake. */
 #include "common/rpc_core.h"
 
 #include <openssl/err.h>
@@ -86,7 +86,8 @@ static EVP_PKEY *pem_key(const char *text)
     return key;
 }
 
-static int certificate_check(const struct rpc_pem *pem, const struct gw_rpc_tls *tls, struct gw_reason *reason)
+static int certificate_check(const struct rpc_pem *pem, const struct gw_rpc_tls *tls,
+                             struct gw_reason *reason)
 {
     X509 *certificate = pem_certificate(pem->certificate);
     EVP_PKEY *key = pem_key(pem->key);
@@ -215,18 +216,20 @@ static grpc_ssl_server_certificate_config *certificate_load(const struct gw_rpc_
     if (pem_read(&pem, tls, NULL) != 0)
         return NULL;
     pair = (grpc_ssl_pem_key_cert_pair){.private_key = pem.key, .cert_chain = pem.certificate};
-    return grpc_ssl_server_certificate_config_create(pem.ca, &pair, 1);
+    /* gRPC aborts on a configuration without roots, although it asks for no client certificate: any will do
+     * then */
+    return grpc_ssl_server_certificate_config_create(pem.ca == NULL ? pem.certificate : pem.ca, &pair, 1);
 }
 
-/* Every handshake comes here. Files that are half replaced fail their check; the certificate in use stays until they
- * fit together. */
-static grpc_ssl_certificate_config_reload_status certificate_fetch(void *user,
-                                                                   grpc_ssl_server_certificate_config **config)
+/* Every handshake comes here. Files that are half replaced fail their check; the certificate in use stays
+ * until they fit together. */
+static grpc_ssl_certificate_config_reload_status
+certificate_fetch(void *user, grpc_ssl_server_certificate_config **config)
 {
     struct gw_rpc_certificate *certificate = user;
     grpc_ssl_certificate_config_reload_status verdict = GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
-    struct rpc_stamp stamps[3] = {stamp_of(certificate->tls.certificate_file), stamp_of(certificate->tls.key_file),
-                                  stamp_of(certificate->tls.ca_file)};
+    struct rpc_stamp stamps[3] = {stamp_of(certificate->tls.certificate_file),
+                                  stamp_of(certificate->tls.key_file), stamp_of(certificate->tls.ca_file)};
     bool same = true;
 
     pthread_mutex_lock(&certificate->lock);
@@ -256,7 +259,8 @@ static int copy_path(const char **ret_copy, const char *path)
 
 static int certificate_new(struct gw_rpc_certificate **ret_certificate, const struct gw_rpc_tls *tls)
 {
-    GW_AUTO(gw_rpc_certificate_freep) struct gw_rpc_certificate *certificate = calloc(1, sizeof(*certificate));
+    GW_AUTO(gw_rpc_certificate_freep)
+    struct gw_rpc_certificate *certificate = calloc(1, sizeof(*certificate));
 
     if (certificate == NULL)
         return GW_RAISE(-ENOMEM);
@@ -287,7 +291,8 @@ int gw_rpc_tls_server(grpc_server_credentials **ret_credentials, struct gw_rpc_c
         request = GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
     GW_TRY(certificate_new(&certificate, tls));
     *ret_credentials = grpc_ssl_server_credentials_create_with_options(
-        grpc_ssl_server_credentials_create_options_using_config_fetcher(request, certificate_fetch, certificate));
+        grpc_ssl_server_credentials_create_options_using_config_fetcher(request, certificate_fetch,
+                                                                        certificate));
     if (*ret_credentials == NULL)
         return GW_REFUSE(-EINVAL, reason, "certificate %s is not usable", tls->certificate_file);
     *ret_certificate = GW_TAKE(certificate);

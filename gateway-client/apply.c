@@ -196,6 +196,15 @@ static int gateway_read(struct gwc_client *client, struct gwc_spec **ret_spec)
     return 0;
 }
 
+static void outbox_mind(struct gwc_client *client, const struct gwc_outbox_spec *wanted)
+{
+    const struct gwc_outbox_spec *open = &client->outbox_spec;
+
+    if (wanted->size_max != open->size_max || wanted->retention_ns != open->retention_ns || wanted->fsync != open->fsync)
+        gw_log(GW_LOG_WARN, "the outbox keeps the settings that it was opened with: restart the gateway-client to change them",
+               "file", client->options->gateway_file, "path", "spec.outbox", NULL);
+}
+
 /* The outbox is opened with the first spec; main opens it between reading and applying. */
 int gwc_client_load_gateway(struct gwc_client *client)
 {
@@ -215,6 +224,7 @@ int gwc_client_load_gateway(struct gwc_client *client)
     *version = (struct gwc_spec_version){spec, 1};
     if (client->outbox == NULL)
         GW_TRY(gwc_client_open_outbox(client, spec));
+    outbox_mind(client, &spec->outbox);
     GW_TRY(servers_apply(client, spec));
     GW_TRY(watchers_apply(client, version));
     watchers_forget(client);
@@ -303,7 +313,15 @@ void gwc_client_stream_gone(struct gwc_client *client, struct gwc_stream *stream
     memmove(client->streams + place, client->streams + place + 1,
             (client->streams_count - place - 1) * sizeof(*client->streams));
     client->streams_count--;
+    gwc_client_nudge_neighbours(client, stream);
     gwc_stream_free(stream);
+}
+
+void gwc_client_nudge_neighbours(struct gwc_client *client, const struct gwc_stream *stream)
+{
+    for (size_t i = 0; i < client->streams_count; i++)
+        if (client->streams[i] != stream && gwc_stream_server(client->streams[i]) == gwc_stream_server(stream))
+            gwc_stream_nudge(client->streams[i]);
 }
 
 void gwc_client_close_streams(struct gwc_client *client)
@@ -336,9 +354,16 @@ static void source_want(struct gwc_client *client, const struct gwc_source *sour
 static void sources_bad(struct gwc_client *client, const struct gwc_sources *sources)
 {
     for (size_t i = 0; i < sources->bad_count; i++) {
-        struct gwc_stream *stream = stream_find(client, sources->bad[i].key);
+        const struct gwc_bad_source *bad = &sources->bad[i];
+        struct gwc_stream *stream = stream_find(client, bad->key);
+        struct gw_reason words;
+
+        if (bad->line > 0)
+            gw_reason_set(&words, "line %d: %s", bad->line, bad->message);
+        else
+            gw_reason_set(&words, "%s", bad->message);
         if (stream != NULL)
-            gwc_stream_refuse(stream, sources->bad[i].message);
+            gwc_stream_refuse(stream, words.text);
     }
 }
 
@@ -358,7 +383,7 @@ static void plan_carry_out(struct gwc_client *client, const struct gwc_plan *pla
         for (size_t j = 0; j < plan->start_count && !changed; j++)
             changed = strcmp(plan->start[j]->key, plan->stop[i]->key) == 0;
         if (stream != NULL && !changed && !source_is_bad(sources, plan->stop[i]->key))
-            gwc_stream_stop(stream);
+            gwc_stream_stop(stream, true);
     }
     for (size_t i = 0; i < plan->start_count; i++)
         source_want(client, plan->start[i]);
@@ -372,7 +397,7 @@ static void streams_mind(struct gwc_client *client, const struct gwc_sources *so
         struct gwc_stream *stream = client->streams[i];
         const struct gwc_source *source = gwc_sources_find(sources, gwc_stream_key(stream));
         if (source == NULL && !source_is_bad(sources, gwc_stream_key(stream)) && !gwc_stream_stopping(stream))
-            gwc_stream_stop(stream); /* may take itself out of the array, behind i */
+            gwc_stream_stop(stream, true); /* may take itself out of the array, behind i */
         else if (source != NULL && gwc_stream_server(stream) != server_find(client, source->type))
             source_want(client, source);
     }

@@ -72,6 +72,7 @@ int gwc_client_open_outbox(struct gwc_client *client, const struct gwc_spec *spe
                reason.text[0] != '\0' ? reason.text : gw_fault_trace(), NULL);
         return fault;
     }
+    client->outbox_spec = spec->outbox;
     if (set_aside != NULL)
         gw_log(GW_LOG_ERROR, "THE OUTBOX WAS DAMAGED: it is kept aside, and a new one was made", "file", set_aside,
                "hint", "copy the file, try sqlite3 .recover on the copy; events in it were not delivered", NULL);
@@ -85,6 +86,15 @@ int gwc_client_open_outbox(struct gwc_client *client, const struct gwc_spec *spe
 static void on_stream_stopped(void *user, struct gwc_stream *stream)
 {
     gwc_client_stream_gone(user, stream);
+}
+
+static void on_stream_changed(void *user, struct gwc_stream *stream)
+{
+    struct gwc_stream_status status;
+
+    gwc_stream_status(stream, &status);
+    if (status.state == GWC_STREAM_RUNNING)
+        gwc_client_nudge_neighbours(user, stream);
 }
 
 /* ---- the configuration ---- */
@@ -193,7 +203,7 @@ static void on_terminate(void *user)
     gw_log(GW_LOG_INFO, "stopping", "gateway", client->name, NULL);
     for (size_t i = client->streams_count; i-- > 0;)
         if (!gwc_stream_stopping(client->streams[i]))
-            gwc_stream_stop(client->streams[i]);
+            gwc_stream_stop(client->streams[i], false);
     on_end_look(client);
 }
 
@@ -281,6 +291,7 @@ static int client_open(struct gwc_client *client)
     client->context.outbox = client->outbox;
     client->context.gateway = client->name;
     client->context.namespace_ = client->namespace_;
+    client->context.changed = on_stream_changed;
     client->context.stopped = on_stream_stopped;
     client->context.user = client;
     GW_TRY(admin_open(client));

@@ -40,6 +40,7 @@ struct gwc_client {
     struct gw_loop *loop;
     struct gw_metrics *metrics;
     struct gwc_outbox *outbox;
+    struct gwc_outbox_spec outbox_spec; /* it was opened with */
     struct gw_http *http;
     struct gw_rpc_client *rpc;
     struct gw_admin *admin;
@@ -78,6 +79,8 @@ int gwc_client_open_outbox(struct gwc_client *client, const struct gwc_spec *spe
 /* Reads the event sources and starts, changes and stops streams. */
 void gwc_client_load_sources(struct gwc_client *client);
 void gwc_client_stream_gone(struct gwc_client *client, struct gwc_stream *stream);
+/* The stream has given something up or changed: what was refused because of it is tried again. */
+void gwc_client_nudge_neighbours(struct gwc_client *client, const struct gwc_stream *stream);
 /* Watchers that could not be opened are tried again. */
 void gwc_client_retry_watchers(struct gwc_client *client);
 void gwc_client_close_watchers(struct gwc_client *client);

@@ -12,7 +12,7 @@
 struct check {
     const char *gateway_file, *sources_path;
     int64_t timeout_ms;
-    bool offline;
+    bool offline, print_settings;
     struct gw_loop *loop;
     struct gw_rpc_client *rpc;
     struct gwc_spec *spec;
@@ -174,6 +174,15 @@ static int check_run(struct check *check)
                                     : GW_EXIT_OK;
 }
 
+static int check_print_settings(void)
+{
+    GW_AUTO(gw_bytes_done) struct gw_bytes out = {0};
+
+    gwc_spec_markdown(&out);
+    const char *text = gw_bytes_text(&out);
+    return text != NULL && fputs(text, stdout) >= 0 ? GW_EXIT_OK : GW_EXIT_FAULT;
+}
+
 int gwc_cmd_check(int argc, char **argv)
 {
     struct check check = {.timeout_ms = 5000};
@@ -183,6 +192,7 @@ int gwc_cmd_check(int argc, char **argv)
         {"event-sources", GW_FLAG_TEXT, &check.sources_path, "PATH", "the event sources: a file or a directory",
          "GATEWAY_EVENT_SOURCES"},
         {"offline", GW_FLAG_BOOL, &check.offline, NULL, "do not ask the gateway-servers", NULL},
+        {"print-settings", GW_FLAG_BOOL, &check.print_settings, NULL, "print the fields of the Gateway spec as Markdown and end", NULL},
         {"timeout", GW_FLAG_DURATION, &check.timeout_ms, "DURATION", "for each answer of a gateway-server (default 5s)",
          NULL},
         {0},
@@ -191,6 +201,8 @@ int gwc_cmd_check(int argc, char **argv)
     int ended = gwc_command_line(flags, argc, argv, "Usage: gateway-client check --gateway FILE --event-sources PATH", &words);
     if (ended > 0)
         return ended - 1;
+    if (check.print_settings)
+        return check_print_settings();
     if (words > 0 || check.gateway_file == NULL || check.sources_path == NULL) {
         fprintf(stderr, "gateway-client check: --gateway and --event-sources are needed, and nothing else (see --help)\n");
         return GW_EXIT_USAGE;

@@ -772,8 +772,9 @@ static int delivery_prepare(struct gwc_delivery *delivery, struct gw_http *http,
     GW_TRY(gw_timer_open(&delivery->timer, delivery->loop, on_timer, delivery));
     GW_TRY(gw_timer_open(&delivery->cursor_timer, delivery->loop, on_cursor_timer, delivery));
     GW_TRY(delivery_heap_open(&delivery->waiting, DELIVERY_RETRIES_MAX));
-    GW_TRY(gwc_sink_http_open(&delivery->sink, http, spec, reason));
-    return delivery_begin(delivery);
+    /* first the outbox: events that come while a file or a secret of the sink is still missing are kept for it */
+    GW_TRY(delivery_begin(delivery));
+    return gwc_sink_http_open(&delivery->sink, http, spec, reason);
 }
 
 int gwc_delivery_open(struct gwc_delivery **ret_delivery, struct gw_loop *loop, struct gwc_outbox *outbox,

@@ -510,6 +510,14 @@ int gwc_link_open(struct gwc_link **ret_link, const struct gwc_link_options *opt
     return 0;
 }
 
+void gwc_link_withdraw(struct gwc_link *link)
+{
+    if (link->contract == GWC_CONTRACT_V1)
+        gw_rpc_stream_half_close(link->stream);
+    else
+        gw_rpc_stream_cancel(link->stream); /* Argo's contracts know no other end */
+}
+
 void gwc_link_cancel(struct gwc_link *link)
 {
     gw_rpc_stream_cancel(link->stream);

@@ -36,6 +36,9 @@ struct gwc_link_options {
 /* Everything is copied. Loop thread. */
 int gwc_link_open(struct gwc_link **ret_link, const struct gwc_link_options *options,
                   const struct gwc_link_hooks *hooks, void *user) GW_MUST_CHECK;
+/* Ends it in order: the server learns that the source is no longer wanted (a cancelled stream might come back). `ended` and
+ * `released` still come, if the server is there; cancel it after a while. */
+void gwc_link_withdraw(struct gwc_link *link);
 /* Ends it soon; `ended` and `released` still come. */
 void gwc_link_cancel(struct gwc_link *link);
 /* Gives it up: no hook is called any more; what is under way in the outbox still becomes durable. */

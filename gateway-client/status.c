@@ -96,7 +96,7 @@ static void write_outbox(struct gwc_client *client, struct gw_bytes *out)
     member(out, "outbox");
     gw_bytes_append_char(out, '{');
     member_number(out, "bytes", gwc_outbox_size(client->outbox));
-    member_number(out, "sizeMax", client->version->spec->outbox.size_max);
+    member_number(out, "sizeMax", client->outbox_spec.size_max);
     member_number(out, "lastSequence", gwc_outbox_last_sequence(client->outbox));
     member_truth(out, "full", client->outbox_full);
     member_text(out, "reason", client->outbox_reason);

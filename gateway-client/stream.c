@@ -15,6 +15,8 @@ enum {
     VALIDATE_DEADLINE_MS = 10000,
     OLD_CONTRACT_STARTED_MS = 1000, /* Argo's contracts have no "started": a stream that holds so long counts */
     STEADY_MS = 10000,              /* running so long forgets earlier failures */
+    NUDGE_MS = 250,                 /* what a neighbour gave up is free a moment later */
+    WITHDRAW_MS = 2000,             /* a server that does not end a withdrawn stream is cut off */
 };
 
 static const struct gw_backoff_policy failing_policy = {.initial_ms = 200, .factor = 2, .max_ms = 5000};
@@ -134,6 +136,17 @@ static void stream_end(struct gwc_stream *stream)
     stream->context->stopped(stream->context->user, stream);
 }
 
+static void stream_set_refused(struct gwc_stream *stream, const char *words)
+{
+    if (strcmp(stream->refused, words) == 0)
+        return;
+    snprintf(stream->refused, sizeof(stream->refused), "%s", words);
+    if (words[0] != '\0')
+        gw_log(GW_LOG_WARN, "edit refused, the last good configuration keeps running", "source",
+               gwc_stream_key(stream), "reason", words, NULL);
+    stream_tell(stream);
+}
+
 /* ---- the link ---- */
 
 static void stream_attempt(struct gwc_stream *stream);
@@ -162,11 +175,19 @@ static void on_started(void *user)
     stream_running(user);
 }
 
+static void stream_withdraw(struct gwc_stream *stream)
+{
+    gwc_link_withdraw(stream->link);
+    gw_timer_start(stream->settle_timer, WITHDRAW_MS);
+}
+
 static void on_settled(void *user)
 {
     struct gwc_stream *stream = user;
 
-    if (stream->state == GWC_STREAM_STARTING) {
+    if ((stream->stopping || stream->restart_wanted) && stream->link != NULL) {
+        gwc_link_cancel(stream->link);
+    } else if (stream->state == GWC_STREAM_STARTING) {
         stream_running(stream);
     } else if (stream->state == GWC_STREAM_RUNNING) {
         gw_backoff_reset(&stream->failing);
@@ -282,7 +303,7 @@ static void stream_valid(struct gwc_stream *stream, enum gwc_contract contract)
     }
     /* the old configuration makes room; the attempt after its release validates once more, and starts */
     stream->restart_wanted = true;
-    gwc_link_cancel(stream->link);
+    stream_withdraw(stream);
 }
 
 /* Problems with the lines of the file that the user edits. */
@@ -302,7 +323,7 @@ static void problems_words(const struct gw_problems *problems, const struct gwc_
 static void stream_refused(struct gwc_stream *stream, const char *words)
 {
     if (stream->link != NULL && !stream->link_ending) {
-        gwc_stream_refuse(stream, words); /* the last good one keeps running */
+        stream_set_refused(stream, words); /* the last good one keeps running */
         stream_wait(stream, &stream->invalid);
     } else {
         stream_invalid(stream, words);
@@ -405,8 +426,27 @@ int gwc_stream_open(struct gwc_stream **ret_stream, const struct gwc_stream_cont
     return 0;
 }
 
+/* A running link with this very configuration: an edit that was taken back. */
+static bool stream_runs(const struct gwc_stream *stream, const struct gwc_server *server, const struct gwc_source *source)
+{
+    return stream->link != NULL && !stream->link_ending && !stream->restart_wanted && !stream->stopping &&
+           stream->current.server == server && gw_view_equal(stream->current.source.config, source->config);
+}
+
+static void stream_drop_candidate(struct gwc_stream *stream)
+{
+    stream->validation = gwc_validation_cancel(stream->validation); /* it asked about the candidate */
+    configuration_done(&stream->candidate);
+}
+
 int gwc_stream_update(struct gwc_stream *stream, struct gwc_server *server, const struct gwc_source *source)
 {
+    if (stream_runs(stream, server, source)) {
+        stream_drop_candidate(stream);
+        stream->current.source.line = source->line;
+        stream_set_refused(stream, "");
+        return 0;
+    }
     GW_TRY(configuration_copy(&stream->candidate, server, source));
     stream->validation = gwc_validation_cancel(stream->validation); /* it asked about an older candidate */
     stream->stopping = false;
@@ -418,24 +458,36 @@ int gwc_stream_update(struct gwc_stream *stream, struct gwc_server *server, cons
 
 void gwc_stream_refuse(struct gwc_stream *stream, const char *words)
 {
-    if (strcmp(stream->refused, words) == 0)
-        return;
-    snprintf(stream->refused, sizeof(stream->refused), "%s", words);
-    if (words[0] != '\0')
-        gw_log(GW_LOG_WARN, "edit refused, the last good configuration keeps running", "source",
-               gwc_stream_key(stream), "reason", words, NULL);
-    stream_tell(stream);
+    if (stream->candidate.there) {
+        stream_drop_candidate(stream); /* an edit before this one, not wanted any more */
+        if (stream->link == NULL)
+            stream_attempt(stream);
+    }
+    stream_set_refused(stream, words);
 }
 
-void gwc_stream_stop(struct gwc_stream *stream)
+void gwc_stream_nudge(struct gwc_stream *stream)
+{
+    int64_t soon_ms = gw_clock_realtime_ns() / GW_NS_PER_MS + NUDGE_MS;
+    bool refused = stream->link == NULL ? stream->state == GWC_STREAM_INVALID : stream->candidate.there;
+
+    if (!refused || stream->stopping || stream->validation != NULL || stream->next_attempt_ms <= soon_ms)
+        return;
+    stream->next_attempt_ms = soon_ms;
+    gw_timer_start(stream->timer, NUDGE_MS);
+}
+
+void gwc_stream_stop(struct gwc_stream *stream, bool withdraw)
 {
     stream->stopping = true;
     stream->validation = gwc_validation_cancel(stream->validation);
     gw_timer_stop(stream->timer);
-    if (stream->link != NULL)
-        gwc_link_cancel(stream->link);
-    else
+    if (stream->link == NULL)
         stream_end(stream);
+    else if (withdraw)
+        stream_withdraw(stream);
+    else
+        gwc_link_cancel(stream->link);
 }
 
 struct gwc_stream *gwc_stream_free(struct gwc_stream *stream)

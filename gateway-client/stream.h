@@ -59,13 +59,17 @@ struct gwc_stream_status {
 /* Begins at once. The source is copied; the server is referenced. */
 int gwc_stream_open(struct gwc_stream **ret_stream, const struct gwc_stream_context *context, struct gwc_server *server,
                     const struct gwc_source *source) GW_MUST_CHECK;
-/* Another configuration, or another server for the same key. */
+/* Another configuration, or another server for the same key. The one that runs already: an edit was taken back, and the
+ * stream is not disturbed. */
 int gwc_stream_update(struct gwc_stream *stream, struct gwc_server *server, const struct gwc_source *source)
     GW_MUST_CHECK;
-/* Words about an entry that could not even be read; "" takes them back. */
+/* Words about an entry that could not even be read. An edit before it that still waits is dropped. */
 void gwc_stream_refuse(struct gwc_stream *stream, const char *words);
-/* Ends it; context->stopped() comes, possibly from within this call. */
-void gwc_stream_stop(struct gwc_stream *stream);
+/* A neighbour has stopped or changed: one that was refused may be good now, and is tried soon. */
+void gwc_stream_nudge(struct gwc_stream *stream);
+/* Ends it; context->stopped() comes, possibly from within this call. `withdraw`: the source is no longer wanted; otherwise we
+ * go away, and the server may expect us back. */
+void gwc_stream_stop(struct gwc_stream *stream, bool withdraw);
 /* At any time; nothing is called any more. */
 struct gwc_stream *gwc_stream_free(struct gwc_stream *stream);
 

@@ -161,22 +161,30 @@ static void on_linger(void *user)
     hooks_arm_linger(hooks);
 }
 
-struct gws_hook *gws_hook_close(struct gws_hook *hook)
+static struct gws_hook *hook_close(struct gws_hook *hook, int64_t linger_ms)
 {
-    struct gws_hooks *hooks = hook == NULL ? NULL : hook->hooks;
+    struct gws_hooks *hooks = hook->hooks;
 
-    if (hook == NULL)
-        return NULL;
-    if (hook->state == GWS_HOOK_WITHDRAWN || hooks->linger_ms == 0)
+    if (hook->state == GWS_HOOK_WITHDRAWN || linger_ms == 0)
         return hook_free(hook);
     gws_hook_silence(hook);
     hook->state = GWS_HOOK_LINGERING;
-    hook->linger_until_ms = gw_loop_now_ms(hooks->loop) + hooks->linger_ms;
+    hook->linger_until_ms = gw_loop_now_ms(hooks->loop) + linger_ms;
     hook->options = (struct gws_hook_options){0};
     hook->handlers = NULL;
     hook->user = NULL;
     hooks_arm_linger(hooks);
     return NULL;
+}
+
+struct gws_hook *gws_hook_close(struct gws_hook *hook)
+{
+    return hook == NULL ? NULL : hook_close(hook, hook->hooks->linger_ms);
+}
+
+struct gws_hook *gws_hook_withdraw(struct gws_hook *hook)
+{
+    return hook == NULL ? NULL : hook_close(hook, GW_MIN(hook->hooks->linger_ms, (int64_t)GWS_HOOK_WITHDRAWN_MS));
 }
 
 /* ---- what stands in the way of a new hook ---- */

@@ -25,7 +25,7 @@ struct gws_hooks; /* all ports of the process */
 struct gws_hook;  /* the endpoint of one source */
 struct gws_call;  /* one request that belongs to a hook, until its reply */
 
-enum { GWS_HOOK_LINGER_MS = 60000 };
+enum { GWS_HOOK_LINGER_MS = 60000, GWS_HOOK_WITHDRAWN_MS = 1000 };
 
 /* linger_ms: how long a closed hook answers 503; 0: not at all. `metrics` counts answers; may be NULL. */
 int gws_hooks_open(struct gws_hooks **ret_hooks, struct gw_loop *loop, int64_t linger_ms,
@@ -66,7 +66,9 @@ void gws_hook_check(struct gws_hooks *hooks, const struct gws_identity *identity
 int gws_hook_open(struct gws_hook **ret_hook, struct gws_hooks *hooks, const struct gws_identity *identity,
                   const struct gws_hook_options *options, const struct gws_hook_handlers *handlers,
                   void *user, struct gw_reason *reason) GW_MUST_CHECK;
-/* Requests that wait are answered 503; no handler is called any more. */
+/* Requests that wait are answered 503; no handler is called any more. gws_hook_withdraw: its source is no longer wanted, so it
+ * lingers for GWS_HOOK_WITHDRAWN_MS only (an edit may bring it back at once, and the port must not flap). */
+struct gws_hook *gws_hook_withdraw(struct gws_hook *hook);
 struct gws_hook *gws_hook_close(struct gws_hook *hook);
 GW_DEFINE_CLEANUP(struct gws_hook *, gws_hook_close)
 

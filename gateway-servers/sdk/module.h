@@ -103,6 +103,8 @@ const struct gws_identity *gws_source_identity(const struct gws_source *source);
 void *gws_source_state(struct gws_source *source);
 struct gws_server *gws_source_server(struct gws_source *source);
 bool gws_source_paused(const struct gws_source *source); /* loop thread */
+/* In stop: the source is no longer wanted, rather than cut off from a client that may come back. */
+bool gws_source_withdrawn(const struct gws_source *source);
 
 struct gw_loop *gws_server_loop(struct gws_server *server);
 struct gw_metrics *gws_server_metrics(struct gws_server *server);

@@ -12,6 +12,8 @@
 enum { GWS_WINDOW_MAX = 1024 };         /* unacknowledged events of a source, unless its module says otherwise */
 enum { GWS_BATCH_EVENTS_MAX = 512 };    /* events in one message */
 enum { GWS_BATCH_BYTES_MAX = 1 << 20 }; /* their bytes; a larger event goes alone */
+enum { GWS_AHEAD_MAX = 2 };               /* flushes that may be unacknowledged before events wait for company */
+enum { GWS_HOLD_MS = 5 };                /* … but not longer than this: a client may acknowledge lazily */
 enum { GWS_EVENT_BYTES_MAX = GW_RPC_MESSAGE_MAX - 65536 };
 
 enum gws_contract { GWS_CONTRACT_V1, GWS_CONTRACT_GATEWAYS, GWS_CONTRACT_GENERIC };
@@ -69,6 +71,8 @@ void gws_source_begin(struct gws_source *source, struct gws_request *request);
 bool gws_source_begun(const struct gws_source *source);
 void gws_source_acknowledge(struct gws_source *source, uint64_t sequence);
 void gws_source_writable(struct gws_source *source);
+/* The client half-closed: the source is no longer wanted. */
+void gws_source_withdraw(struct gws_source *source);
 /* The call is over: the last word from the gRPC thread. */
 void gws_source_closed(struct gws_source *source);
 

@@ -161,8 +161,11 @@ static void on_stream_message(void *user, struct gw_rpc_server_call *call, struc
 
 static void on_stream_half_closed(void *user, struct gw_rpc_server_call *call)
 {
+    struct gws_source *source = gw_rpc_server_call_user(call);
+
     (void)user;
-    gw_rpc_server_call_finish(call, GW_RPC_OK, "", NULL);
+    if (source != NULL)
+        gws_source_withdraw(source);
 }
 
 static void on_stream_closed(void *user, struct gw_rpc_server_call *call, bool cancelled)

@@ -25,8 +25,13 @@ struct gws_source {
     void *module_state;
     bool started, paused, paused_by_end;
     uint64_t acknowledged; /* told to the module */
+    uint64_t ahead[GWS_AHEAD_MAX]; /* the last sequence of each flush that is not acknowledged */
+    size_t ahead_count;
+    struct gw_timer *hold_timer; /* opened when first needed */
+    bool holding;
 
     atomic_uint_least64_t durable; /* acknowledged by the client */
+    atomic_bool withdrawn;         /* the client half-closed */
     atomic_bool full;              /* gRPC's queue is at its limit */
 
     pthread_mutex_t lock; /* guards what follows */
@@ -267,12 +272,61 @@ static void source_put_back(struct gws_source *source, struct gws_pending **rest
     source_finish(source, GW_RPC_RESOURCE_EXHAUSTED, "the gateway-server has no memory left");
 }
 
+/* ---- company: while the client commits what it has, more events gather for the next message ---- */
+
+static void on_hold_over(void *user)
+{
+    struct gws_source *source = user;
+
+    source->holding = false;
+    source->ahead_count = 0;
+    gw_loop_post(source->server->loop, &source->flush_task);
+}
+
+/* True: wait, an acknowledgement or the timer flushes. A message of few events costs as much as one of many. */
+static bool source_hold(struct gws_source *source)
+{
+    if (source->contract != GWS_CONTRACT_V1 || source->ahead_count < GWS_AHEAD_MAX)
+        return false;
+    if (source->hold_timer == NULL &&
+        gw_timer_open(&source->hold_timer, source->server->loop, on_hold_over, source) < 0)
+        return false;
+    if (!source->holding)
+        gw_timer_start(source->hold_timer, GWS_HOLD_MS);
+    source->holding = true;
+    return true;
+}
+
+static void source_ahead_push(struct gws_source *source, uint64_t sequence)
+{
+    if (source->ahead_count == GWS_AHEAD_MAX)
+        memmove(source->ahead, source->ahead + 1, --source->ahead_count * sizeof(source->ahead[0]));
+    source->ahead[source->ahead_count++] = sequence;
+}
+
+static void source_ahead_pop(struct gws_source *source, uint64_t acknowledged)
+{
+    size_t done = 0;
+
+    while (done < source->ahead_count && source->ahead[done] <= acknowledged)
+        done++;
+    if (done == 0)
+        return;
+    source->ahead_count -= done;
+    memmove(source->ahead, source->ahead + done, source->ahead_count * sizeof(source->ahead[0]));
+    if (!source->holding)
+        return;
+    source->holding = false;
+    gw_timer_stop(source->hold_timer);
+    gw_loop_post(source->server->loop, &source->flush_task);
+}
+
 static void on_flush(struct gw_task *task)
 {
     struct gws_source *source = GW_CONTAINER_OF(task, struct gws_source, flush_task);
 
-    if (atomic_load(&source->full))
-        return; /* writable() flushes again */
+    if (atomic_load(&source->full) || source_hold(source))
+        return; /* writable(), an acknowledgement or the timer flushes again */
     pthread_mutex_lock(&source->lock);
     struct gws_pending **pending = source->pending;
     size_t count = source->pending_count;
@@ -290,6 +344,8 @@ static void on_flush(struct gw_task *task)
     free(pending);
     if (ended)
         return;
+    if (sent > 0)
+        source_ahead_push(source, last);
     if (source->contract != GWS_CONTRACT_V1 && sent > 0)
         source_tell_acknowledged(source, last);
     source_mind_window(source);
@@ -405,7 +461,10 @@ static void on_acknowledge(struct gw_task *task)
 {
     struct gws_source *source = GW_CONTAINER_OF(task, struct gws_source, acknowledge_task);
 
-    source_tell_acknowledged(source, atomic_load(&source->durable));
+    uint64_t durable = atomic_load(&source->durable);
+
+    source_ahead_pop(source, durable);
+    source_tell_acknowledged(source, durable);
 }
 
 static void on_free(struct gw_task *task)
@@ -415,6 +474,7 @@ static void on_free(struct gw_task *task)
     for (size_t i = 0; i < source->pending_count; i++)
         free(source->pending[i]);
     free(source->pending);
+    gw_timer_close(source->hold_timer);
     free(source->module_state);
     gws_config_done(&source->config);
     gw_arena_done(&source->request.arena);
@@ -524,6 +584,12 @@ void gws_source_acknowledge(struct gws_source *source, uint64_t sequence)
     gw_loop_post(source->server->loop, &source->acknowledge_task);
 }
 
+void gws_source_withdraw(struct gws_source *source)
+{
+    atomic_store(&source->withdrawn, true);
+    source_finish(source, GW_RPC_OK, "");
+}
+
 void gws_source_closed(struct gws_source *source)
 {
     gw_loop_post(source->server->loop, &source->closed_task);
@@ -566,6 +632,11 @@ void *gws_source_state(struct gws_source *source)
 struct gws_server *gws_source_server(struct gws_source *source)
 {
     return source->server;
+}
+
+bool gws_source_withdrawn(const struct gws_source *source)
+{
+    return atomic_load(&source->withdrawn);
 }
 
 bool gws_source_paused(const struct gws_source *source)

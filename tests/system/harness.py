@@ -71,17 +71,37 @@ class Request:
 
 
 class Watcher:
-    """A watcher. `answer(request)` gives (status, headers); requests that were answered 2xx are accepted."""
+    """A watcher. `answer(request)` gives (status, headers); requests that were answered 2xx are accepted. down() and up() are
+    its machine failing and coming back: connections are reset, its port refuses meanwhile."""
 
     def __init__(self, port=0, tls=None):
         self.answer = lambda request: (204, {})
         self.requests = []
         self.lock = threading.Lock()
+        self.tls = tls
+        self.connections = set()
+        self.server = None
+        self._listen(port)
+        self.port = self.server.server_address[1]
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/"
+
+    def _listen(self, port):
         watcher = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
+
+            def setup(self):
+                super().setup()
+                with watcher.lock:
+                    watcher.connections.add(self.connection)
+
+            def finish(self):
+                with watcher.lock:
+                    watcher.connections.discard(self.connection)
+                with contextlib.suppress(OSError, ValueError):
+                    super().finish()
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -102,6 +122,7 @@ class Watcher:
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
+            block_on_close = False
             request_queue_size = 256
             allow_reuse_address = True
 
@@ -109,15 +130,28 @@ class Watcher:
                 pass
 
         self.server = Server(("127.0.0.1", port), Handler)
-        if tls is not None:
-            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
-        self.port = self.server.server_address[1]
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/"
+        if self.tls is not None:
+            self.server.socket = self.tls.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
-    def close(self):
+    def down(self):
+        if self.server is None:
+            return
         self.server.shutdown()
         self.server.server_close()
+        self.server = None
+        with self.lock:
+            connections = list(self.connections)
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def up(self):
+        if self.server is None:
+            self._listen(self.port)
+
+    def close(self):
+        self.down()
 
     def accepted(self):
         with self.lock:
@@ -250,11 +284,11 @@ class Gateway:
             wait_for(lambda: self.get("/healthz")[0] == 200 or not process.running(), 10, "the client's admin address")
         return process
 
-    def up(self):
-        """Files as they are, both servers, the client; waits until every source runs."""
+    def up(self, servers=("calendar", "webhook")):
+        """Files as they are, the servers, the client; waits until every source runs."""
         self.write_spec()
         self.write_sources()
-        for kind in ("calendar", "webhook"):
+        for kind in servers:
             self.server(kind)
         self.client()
         self.wait_running(*self.sources)

@@ -1,5 +1,5 @@
-/* A gRPC peer for tests: a server that does what the name in the request says, and clients that remember what came.
- * Messages are gateways.Event; `name` is the command, `payload` a filling. */
+/* A gRPC peer for tests: a server that does what the name in the request says, and clients that remember what
+ * came. Messages are gateways.Event; `name` is the command, `payload` a filling. */
 #ifndef TEST_RPC_FIXTURE_H
 #define TEST_RPC_FIXTURE_H
 
@@ -10,10 +10,10 @@
 /* cmocka wants these before itself */
 #include <cmocka.h>
 
-#include "proto/argo/gateways/eventing.pb-c.h"
 #include "common/clock.h"
 #include "common/rpc_client.h"
 #include "common/rpc_server.h"
+#include "proto/argo/gateways/eventing.pb-c.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -26,6 +26,15 @@
 #include <unistd.h>
 
 extern char **environ;
+
+/* gRPC is not instrumented: without this the thread sanitizer reports its inner life, and nothing of ours. */
+#if defined(__SANITIZE_THREAD__)
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+    return "ignore_noninstrumented_modules=1";
+}
+#endif
 
 /* Waits for a condition, with a deadline. */
 #define WAIT_FOR(condition)                                                                                  \
@@ -52,9 +61,9 @@ struct peer {
 
 struct peer_call {
     char name[64];
-    size_t size;  /* of each message's payload */
-    long remain;  /* messages to send; < 0 for ever */
-    int finish;   /* when they are sent: status + 1; 0: not at all */
+    size_t size; /* of each message's payload */
+    long remain; /* messages to send; < 0 for ever */
+    int finish;  /* when they are sent: status + 1; 0: not at all */
 };
 
 static inline int peer_send(struct peer *peer, struct gw_rpc_server_call *call, size_t size)
@@ -187,13 +196,21 @@ static inline void peer_on_unary_closed(void *user, struct gw_rpc_server_call *c
 
 static const struct gw_rpc_method peer_methods[] = {
     {.path = "/test.Peer/Echo", .kind = GW_RPC_UNARY, .open = peer_on_echo, .closed = peer_on_unary_closed},
-    {.path = "/test.Peer/Watch", .kind = GW_RPC_SERVER_STREAM, .open = peer_on_watch, .closed = peer_on_closed,
+    {.path = "/test.Peer/Watch",
+     .kind = GW_RPC_SERVER_STREAM,
+     .open = peer_on_watch,
+     .closed = peer_on_closed,
      .writable = peer_on_writable},
-    {.path = "/test.Peer/Chat", .kind = GW_RPC_BIDI, .open = peer_on_chat, .message = peer_on_message,
-     .half_closed = peer_on_half_closed, .closed = peer_on_closed},
+    {.path = "/test.Peer/Chat",
+     .kind = GW_RPC_BIDI,
+     .open = peer_on_chat,
+     .message = peer_on_message,
+     .half_closed = peer_on_half_closed,
+     .closed = peer_on_closed},
 };
 
-static inline int peer_try(struct peer *peer, const char *address, const struct gw_rpc_tls *tls, struct gw_reason *reason)
+static inline int peer_try(struct peer *peer, const char *address, const struct gw_rpc_tls *tls,
+                           struct gw_reason *reason)
 {
     struct gw_rpc_server_options options = {.addresses = (const char *const[]){address, NULL}};
 
@@ -211,7 +228,8 @@ static inline void peer_open(struct peer *peer, const char *address, const struc
         fail_msg("server: %s", reason.text);
 }
 
-/* The same in another process, which can be stopped and killed. The test program runs itself with "serve ADDRESS". */
+/* The same in another process, which can be stopped and killed. The test program runs itself with "serve
+ * ADDRESS". */
 static inline pid_t peer_spawn(const char *address)
 {
     char *arguments[] = {(char *)"/proc/self/exe", (char *)"serve", (char *)address, NULL};
@@ -288,8 +306,8 @@ static inline void answer_on_reply(void *user, int status, const char *message, 
     atomic_fetch_add(&answer->count, 1);
 }
 
-static inline void ask_begin(struct answer *answer, struct gw_rpc_channel *channel, const char *path, const char *name,
-                             const void *payload, size_t size, int64_t deadline_ms)
+static inline void ask_begin(struct answer *answer, struct gw_rpc_channel *channel, const char *path,
+                             const char *name, const void *payload, size_t size, int64_t deadline_ms)
 {
     Gateways__Event event = GATEWAYS__EVENT__INIT;
 
@@ -297,8 +315,9 @@ static inline void ask_begin(struct answer *answer, struct gw_rpc_channel *chann
     event.name = (char *)name;
     event.payload.data = (uint8_t *)payload;
     event.payload.len = size;
-    assert_int_equal(
-        gw_rpc_call(channel, path, (const ProtobufCMessage *)&event, deadline_ms, answer_on_reply, answer), 0);
+    assert_int_equal(gw_rpc_call(channel, path, (const ProtobufCMessage *)&event, deadline_ms,
+                                 answer_on_reply, answer),
+                     0);
 }
 
 static inline int ask(struct answer *answer, struct gw_rpc_channel *channel, const char *name)
@@ -349,7 +368,8 @@ static inline void listener_on_end(void *user, int status, const char *message)
 
 static const struct gw_rpc_stream_hooks listener_hooks = {listener_on_message, listener_on_end};
 
-static inline void watch(struct listener *listener, struct gw_rpc_channel *channel, const char *command, unsigned credit)
+static inline void watch(struct listener *listener, struct gw_rpc_channel *channel, const char *command,
+                         unsigned credit)
 {
     Gateways__Event event = GATEWAYS__EVENT__INIT;
     struct gw_rpc_stream_options options = {
@@ -376,7 +396,8 @@ static inline int say(struct listener *listener, const char *name, bool latest)
     const ProtobufCMessage *message = (const ProtobufCMessage *)&event;
 
     event.name = (char *)name;
-    return latest ? gw_rpc_stream_send_latest(listener->stream, message) : gw_rpc_stream_send(listener->stream, message);
+    return latest ? gw_rpc_stream_send_latest(listener->stream, message)
+                  : gw_rpc_stream_send(listener->stream, message);
 }
 
 #endif

@@ -58,15 +58,19 @@ static int setup(void **state)
     struct gw_admin_options options = {"127.0.0.1:0", NULL, is_ready, pages, fixture};
     char url[64];
 
-    if (fixture == NULL || gw_loop_open(&fixture->loop) != 0 || gw_http_open(&fixture->http, fixture->loop, 4) != 0)
+    if (fixture == NULL || gw_loop_open(&fixture->loop) != 0 ||
+        gw_http_open(&fixture->http, fixture->loop, 4) != 0)
         return -1;
     options.metrics = fixture->metrics = gw_metrics_new();
-    gw_series_add(gw_family_series(gw_metrics_family(fixture->metrics, GW_COUNTER, "tries_total", "Tries", "", NULL, 0), NULL),
-                  3);
+    gw_series_add(
+        gw_family_series(gw_metrics_family(fixture->metrics, GW_COUNTER, "tries_total", "Tries", "", NULL, 0),
+                         NULL),
+        3);
     if (gw_admin_open(&fixture->admin, fixture->loop, &options, NULL) != 0)
         return -1;
     snprintf(url, sizeof(url), "http://127.0.0.1:%u", gw_admin_port(fixture->admin));
-    if (gw_http_target_open(&fixture->target, fixture->http, &(struct gw_http_options){.url = url}, NULL) != 0)
+    if (gw_http_target_open(&fixture->target, fixture->http, &(struct gw_http_options){.url = url}, NULL) !=
+        0)
         return -1;
     *state = fixture;
     return 0;
@@ -91,15 +95,18 @@ static void on_done(void *user, const struct gw_http_answer *answer)
 
     fixture->answered = true;
     fixture->status = answer->status;
-    snprintf(fixture->body, sizeof(fixture->body), "%.*s", (int)answer->body.size, answer->body.size > 0 ? answer->body.data : "");
+    snprintf(fixture->body, sizeof(fixture->body), "%.*s", (int)answer->body.size,
+             answer->body.size > 0 ? answer->body.data : "");
     snprintf(fixture->type, sizeof(fixture->type), "%.*s", (int)answer->content_type.size,
              answer->content_type.size > 0 ? answer->content_type.data : "");
 }
 
-static int ask(struct fixture *fixture, enum gw_http_method method, const char *path, const char *const *headers)
+static int ask(struct fixture *fixture, enum gw_http_method method, const char *path,
+               const char *const *headers)
 {
-    struct gw_http_request request = {method, path, headers, gw_view_text(method == GW_HTTP_POST ? "{}" : NULL)};
-    int64_t deadline = gw_loop_now_ms(fixture->loop) + 5000;
+    struct gw_http_request request = {method, path, headers,
+                                      gw_view_text(method == GW_HTTP_POST ? "{}" : NULL)};
+    int64_t deadline = gw_loop_now_ms(fixture->loop) + 20000;
 
     fixture->answered = false;
     assert_int_equal(gw_http_send(fixture->target, &request, on_done, fixture, NULL), 0);
@@ -180,9 +187,16 @@ static void addresses_are_split(void **state)
         const char *text, *address;
         int port; /* -1: refused */
     } cases[] = {
-        {"127.0.0.1:9301", "127.0.0.1", 9301}, {":80", "", 80},      {"[::1]:0", "::1", 0}, {"localhost:65535", "localhost", 65535},
-        {"127.0.0.1", NULL, -1},               {"a:65536", NULL, -1}, {"::1:80", NULL, -1},  {"", NULL, -1},
-        {"a:", NULL, -1},                      {"a:-1", NULL, -1},
+        {"127.0.0.1:9301", "127.0.0.1", 9301},
+        {":80", "", 80},
+        {"[::1]:0", "::1", 0},
+        {"localhost:65535", "localhost", 65535},
+        {"127.0.0.1", NULL, -1},
+        {"a:65536", NULL, -1},
+        {"::1:80", NULL, -1},
+        {"", NULL, -1},
+        {"a:", NULL, -1},
+        {"a:-1", NULL, -1},
     };
     char address[GW_ADDRESS_MAX];
     struct gw_reason reason;
@@ -204,8 +218,11 @@ static void addresses_are_split(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(health_and_readiness_are_told), CASE(metrics_are_in_the_text_format),     CASE(pages_answer_in_json),
-        CASE(a_post_is_taken_from_those_who_may), cmocka_unit_test(addresses_are_split),
+        CASE(health_and_readiness_are_told),
+        CASE(metrics_are_in_the_text_format),
+        CASE(pages_answer_in_json),
+        CASE(a_post_is_taken_from_those_who_may),
+        cmocka_unit_test(addresses_are_split),
     };
     return cmocka_run_group_tests_name("admin", tests, NULL, NULL);
 }

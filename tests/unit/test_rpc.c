@@ -11,10 +11,13 @@ static char directory[64];
 
 static void addresses_are_host_and_port_or_a_socket_file(void **state)
 {
-    static const char *const good[] = {"127.0.0.1:80", "localhost:9330", "[::1]:9330", ":9330", "unix:/run/a.sock",
-                                       "unix:///run/a.sock", "a-b.c_d.example:1", "[fe80::1%eth0]:1"};
-    static const char *const bad[] = {"", "host", "host:", "host:x", "host:65536", "::1:80", "[]:80", "ho st:80",
-                                      "http://host:80", "unix:", "unix:relative", "unix:/", ":-1", "host: 1"};
+    static const char *const good[] = {"127.0.0.1:80",      "localhost:9330",
+                                       "[::1]:9330",        ":9330",
+                                       "unix:/run/a.sock",  "unix:///run/a.sock",
+                                       "a-b.c_d.example:1", "[fe80::1%eth0]:1"};
+    static const char *const bad[] = {
+        "",         "host",           "host:", "host:x",        "host:65536", "::1:80", "[]:80",
+        "ho st:80", "http://host:80", "unix:", "unix:relative", "unix:/",     ":-1",    "host: 1"};
     char far[200] = "unix:/";
     struct gw_reason reason;
 

@@ -292,15 +292,18 @@ static void metadata_must_be_legal(void **state)
 
     (void)state;
     event.name = (char *)"2 0 1";
-    assert_int_equal(gw_rpc_stream_open(&listener.stream, dialer.channel, &options, &listener_hooks, &listener), 0);
+    assert_int_equal(
+        gw_rpc_stream_open(&listener.stream, dialer.channel, &options, &listener_hooks, &listener), 0);
     gw_rpc_stream_credit(listener.stream, 10);
     WAIT_FOR(listener.ends == 1);
     assert_int_equal(listener.messages, 2);
     gw_rpc_stream_free(listener.stream);
     options.metadata = (const char *const[]){"x-gateway", "line\nbreak", NULL};
-    assert_int_equal(gw_rpc_stream_open(&listener.stream, dialer.channel, &options, &listener_hooks, &listener), -EINVAL);
+    assert_int_equal(
+        gw_rpc_stream_open(&listener.stream, dialer.channel, &options, &listener_hooks, &listener), -EINVAL);
     options.metadata = (const char *const[]){"Upper", "x", NULL};
-    assert_int_equal(gw_rpc_stream_open(&listener.stream, dialer.channel, &options, &listener_hooks, &listener), -EINVAL);
+    assert_int_equal(
+        gw_rpc_stream_open(&listener.stream, dialer.channel, &options, &listener_hooks, &listener), -EINVAL);
 }
 
 /* Sends, credit, finish and cancel from many threads at once. */
@@ -347,8 +350,8 @@ static void reach(struct gw_rpc_channel *channel)
 
 static void a_killed_server_ends_the_stream_and_is_found_again(void **state)
 {
-    struct gw_rpc_channel_options options = {.address = "unix:/tmp/gw-rpc-killed.sock", .reconnect_initial_ms = 100,
-                                             .reconnect_max_ms = 500};
+    struct gw_rpc_channel_options options = {
+        .address = "unix:/tmp/gw-rpc-killed.sock", .reconnect_initial_ms = 100, .reconnect_max_ms = 500};
     struct listener listener = {.endless = true}, unread = {0}, again = {0};
     struct dialer far;
     pid_t child = peer_spawn(options.address);
@@ -386,8 +389,10 @@ static void a_killed_server_ends_the_stream_and_is_found_again(void **state)
 
 static void keepalive_notices_a_stopped_server_and_does_not_annoy_a_live_one(void **state)
 {
-    struct gw_rpc_channel_options options = {.address = "unix:/tmp/gw-rpc-stopped.sock", .reconnect_initial_ms = 100,
-                                             .reconnect_max_ms = 500, .keepalive_ms = 250};
+    struct gw_rpc_channel_options options = {.address = "unix:/tmp/gw-rpc-stopped.sock",
+                                             .reconnect_initial_ms = 100,
+                                             .reconnect_max_ms = 500,
+                                             .keepalive_ms = 250};
     struct listener listener = {0};
     struct dialer far;
     pid_t child = peer_spawn(options.address);

@@ -1,0 +1,28 @@
+"""What the documents print from the code is what the code prints."""
+
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+from harness import program
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"<!-- settings: (\S+) (.*?) -->\n(.*?)<!-- end -->", re.S)
+DOCUMENTS = [path for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("gateway-servers/*/README.md")] if BLOCK.search(path.read_text())]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_tables_of_settings_are_those_of_the_programs(document):
+    """Each table between markers is what the program named in the marker prints."""
+    for name, words, table in BLOCK.findall(document.read_text()):
+        printed = subprocess.run([str(program(name)), *words.split()], capture_output=True, text=True, check=True).stdout
+        assert table.strip() == printed.strip(), f"{document}: print it anew with {name} {words}"
+
+
+def test_links_between_the_documents_lead_somewhere():
+    """Relative links of all Markdown files point to what is there."""
+    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("gateway-servers/**/*.md"), *ROOT.glob("examples/**/*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.relative_to(ROOT)} links to {target}"
