@@ -24,7 +24,7 @@ struct exclusions {
     struct exclusion_list days;     /* since 1970, in the zone */
     struct exclusion_list walls;    /* civil.h, in the zone */
     struct exclusion_list instants; /* nanoseconds */
-    struct exclusion_rule rules[EXCLUSIONS_RULES_MAX];
+    struct exclusion_rule *rules;   /* owned: rules_count of them */
     size_t rules_count;
 };
 
@@ -278,13 +278,17 @@ static int exclusion_add_rule(struct exclusions *exclusions, struct gw_view text
                               struct gw_reason *reason)
 {
     GW_AUTO(gw_bytes_done) struct gw_bytes copy = {0};
-    struct exclusion_rule rule = {.zone = zone};
+    struct exclusion_rule rule = {.zone = zone}, *rules;
 
     if (exclusions->rules_count == EXCLUSIONS_RULES_MAX)
         return GW_REFUSE(-EINVAL, reason, "more than %d rules", EXCLUSIONS_RULES_MAX);
     gw_bytes_append_view(&copy, text);
     if (gw_bytes_text(&copy) == NULL)
         return GW_RAISE(-ENOMEM);
+    rules = realloc(exclusions->rules, (exclusions->rules_count + 1) * sizeof(*rules));
+    if (rules == NULL)
+        return GW_RAISE(-ENOMEM);
+    exclusions->rules = rules;
     GW_TRY(recurrence_new(&rule.recurrence, gw_bytes_text(&copy), start, exclusion_to_wall, zone, reason));
     exclusions->rules[exclusions->rules_count++] = rule;
     return 0;
@@ -325,6 +329,7 @@ struct exclusions *exclusions_free(struct exclusions *exclusions)
         return NULL;
     for (size_t i = 0; i < exclusions->rules_count; i++)
         recurrence_free(exclusions->rules[i].recurrence);
+    free(exclusions->rules);
     free(exclusions->days.items);
     free(exclusions->walls.items);
     free(exclusions->instants.items);
