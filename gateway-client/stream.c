@@ -14,6 +14,7 @@
 enum {
     VALIDATE_DEADLINE_MS = 10000,
     OLD_CONTRACT_STARTED_MS = 1000, /* Argo's contracts have no "started": a stream that holds so long counts */
+    STARTED_LATE_MS = 5000,         /* who has not said "started" by then is waited for, but not in silence */
     STEADY_MS = 10000,              /* running so long forgets earlier failures */
     NUDGE_MS = 250,                 /* what a neighbour gave up is free a moment later */
     WITHDRAW_MS = 2000,             /* a server that does not end a withdrawn stream is cut off */
@@ -100,9 +101,8 @@ static void stream_set(struct gwc_stream *stream, enum gwc_stream_state state, c
     snprintf(stream->message, sizeof(stream->message), "%s", message);
     if (same)
         return;
-    enum gw_log_level level = state == GWC_STREAM_INVALID || state == GWC_STREAM_FAILING ? GW_LOG_WARN
-                              : state == GWC_STREAM_RUNNING                              ? GW_LOG_INFO
-                                                                                         : GW_LOG_DEBUG;
+    bool trouble = state == GWC_STREAM_INVALID || state == GWC_STREAM_FAILING || message[0] != '\0';
+    enum gw_log_level level = trouble ? GW_LOG_WARN : state == GWC_STREAM_RUNNING ? GW_LOG_INFO : GW_LOG_DEBUG;
     gw_log(level, "event source", "source", gwc_stream_key(stream), "state", gwc_stream_state_names[state], "reason",
            message[0] != '\0' ? message : NULL, NULL);
     stream_tell(stream);
@@ -187,6 +187,8 @@ static void on_settled(void *user)
 
     if ((stream->stopping || stream->restart_wanted) && stream->link != NULL) {
         gwc_link_cancel(stream->link);
+    } else if (stream->state == GWC_STREAM_STARTING && stream->contract == GWC_CONTRACT_V1) {
+        stream_set(stream, GWC_STREAM_STARTING, "the gateway-server has not said yet that the source runs");
     } else if (stream->state == GWC_STREAM_STARTING) {
         stream_running(stream);
     } else if (stream->state == GWC_STREAM_RUNNING) {
@@ -277,8 +279,7 @@ static void stream_start(struct gwc_stream *stream)
         return;
     }
     stream_set(stream, GWC_STREAM_STARTING, "");
-    if (stream->contract != GWC_CONTRACT_V1)
-        gw_timer_start(stream->settle_timer, OLD_CONTRACT_STARTED_MS);
+    gw_timer_start(stream->settle_timer, stream->contract == GWC_CONTRACT_V1 ? STARTED_LATE_MS : OLD_CONTRACT_STARTED_MS);
 }
 
 /* ---- validation ---- */
