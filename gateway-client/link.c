@@ -2,8 +2,7 @@
 #include "gateway-client/link.h"
 
 #include "common/clock.h"
-#include "common/json.h"
-#include "common/text.h"
+#include "gateway-client/received.h"
 
 #include "proto/argo/gateways/eventing.pb-c.h"
 #include "proto/argo/generic/generic.pb-c.h"
@@ -22,10 +21,9 @@ struct gwc_link {
     struct gwc_outbox *outbox;
     struct gwc_server *server;
     struct gw_rpc_stream *stream;
-    enum gwc_contract contract;
     struct gw_arena arena;
-    const char *gateway, *key, *type, *name, *event_source; /* event_source: CloudEvents source */
-    const char *event_type;
+    const char *key;
+    struct gwc_receiver receiver; /* gRPC stream thread; its texts live in the arena */
 
     struct gwc_link_hooks hooks; /* loop thread, as is `abandoned` */
     void *user;
@@ -35,8 +33,7 @@ struct gwc_link {
     atomic_int references; /* the loop's, the call's until its end, one for each append under way */
     atomic_uint_least64_t events;
     atomic_int_least64_t last_event_ms;
-    uint64_t received; /* sequence; gRPC stream thread */
-    bool refused;      /* gRPC stream thread: what came was nonsense, nothing more is taken */
+    bool refused; /* gRPC stream thread: what came was nonsense, nothing more is taken */
 
     pthread_mutex_t lock; /* guards what the gRPC thread tells the loop */
     bool started, notice_waits, warning, ended;
@@ -48,7 +45,7 @@ struct link_append {
     struct gwc_append append;
     struct gwc_link *link;
     uint64_t sequence;
-    struct gw_bytes position;
+    struct gwc_received received;
 };
 
 static void link_unref(struct gwc_link *link)
@@ -136,14 +133,6 @@ static void link_refuse(struct gwc_link *link, const char *what)
     gw_rpc_stream_cancel(link->stream);
 }
 
-static void link_refuse_event(struct gwc_link *link, const struct gw_reason *why)
-{
-    char what[GW_REASON_MAX + 32];
-
-    snprintf(what, sizeof(what), "an event that cannot be: %s", why->text);
-    link_refuse(link, what);
-}
-
 static void link_acknowledge(struct gwc_link *link, uint64_t sequence)
 {
     Gateway__V1__StreamRequest request = GATEWAY__V1__STREAM_REQUEST__INIT;
@@ -158,9 +147,7 @@ static void link_acknowledge(struct gwc_link *link, uint64_t sequence)
 
 static void append_free(struct link_append *append)
 {
-    free(append->append.events);
-    free(append->append.natural);
-    gw_bytes_done(&append->position);
+    gwc_received_done(&append->received);
     free(append);
 }
 
@@ -172,199 +159,62 @@ static void on_durable(struct gwc_append *base, bool ok)
     if (ok) {
         atomic_fetch_add(&link->events, base->count);
         atomic_store(&link->last_event_ms, gw_clock_realtime_ns() / GW_NS_PER_MS);
-        if (link->contract == GWC_CONTRACT_V1)
+        if (link->receiver.contract == GWC_CONTRACT_V1)
             link_acknowledge(link, append->sequence);
         gw_rpc_stream_credit(link->stream, 1);
     }
+    append->received.count = 0; /* the events are the outbox's */
     append_free(append);
     link_unref(link);
 }
 
-static struct link_append *append_new(struct gwc_link *link, size_t count)
+static void link_append(struct gwc_link *link, struct gwc_received *received)
 {
     struct link_append *append = calloc(1, sizeof(*append));
 
-    if (append == NULL)
-        return NULL;
+    if (append == NULL) {
+        gwc_received_done(received);
+        link_refuse(link, "more than there is memory for");
+        return;
+    }
     append->link = link;
-    append->append.durable = on_durable;
-    append->append.source_key = link->key;
-    append->append.events = calloc(count + 1, sizeof(*append->append.events));
-    append->append.natural = calloc(count + 1, sizeof(*append->append.natural));
-    if (append->append.events != NULL && append->append.natural != NULL)
-        return append;
-    append_free(append);
-    return NULL;
-}
-
-static void append_drop(struct link_append *append)
-{
-    for (size_t i = 0; i < append->append.count; i++)
-        gw_event_unref(append->append.events[i]);
-    append_free(append);
-}
-
-static void link_append(struct gwc_link *link, struct link_append *append)
-{
-    atomic_fetch_add(&link->references, 1);
-    append->append.position = gw_bytes_view(&append->position);
-    gwc_outbox_append(link->outbox, &append->append);
-}
-
-/* Fills in what the server left out, checks the whole, and adds it. */
-static bool append_event(struct gwc_link *link, struct link_append *append, struct gw_event_fields *fields,
-                         struct gw_reason *reason)
-{
-    char uuid[GW_UUID_SIZE];
-    bool natural = fields->id.size > 0;
-
-    if (!natural)
-        fields->id = gw_view_text(gw_uuid7(uuid));
-    if (fields->source.size == 0)
-        fields->source = gw_view_text(link->event_source);
-    if (fields->type.size == 0)
-        fields->type = gw_view_text(link->event_type);
-    if (fields->subject.size == 0)
-        fields->subject = gw_view_text(link->name);
-    if (fields->time_ns == 0)
-        fields->time_ns = gw_clock_realtime_ns();
-    if (fields->data_content_type.size == 0 && fields->data.size > 0)
-        fields->data_content_type =
-            gw_view_text(gw_json_valid(fields->data) ? "application/json" : "application/octet-stream");
-    fields->gateway = gw_view_text(link->gateway);
-    fields->event_source = gw_view_text(link->name);
-    fields->kind = gw_view_text(link->type);
-    if (!gw_event_check(fields, reason))
-        return false;
-    struct gw_event *event = gw_event_new(fields);
-    if (event == NULL) {
-        gw_reason_set(reason, "no memory left");
-        return false;
-    }
-    append->append.natural[append->append.count] = natural;
-    append->append.events[append->append.count++] = event;
-    return true;
-}
-
-static struct gw_view view_of(ProtobufCBinaryData data)
-{
-    return gw_view(data.data, data.len);
-}
-
-enum { EXTENSIONS_MAX = 64 };
-
-static bool append_v1(struct gwc_link *link, struct link_append *append, const Gateway__V1__Event *event,
-                      struct gw_reason *reason)
-{
-    struct gw_extension extensions[EXTENSIONS_MAX];
-
-    if (event->sequence != link->received + 1 || event->n_extensions > EXTENSIONS_MAX) {
-        gw_reason_set(reason, "event %llu follows event %llu, or has more than %d extensions",
-                      (unsigned long long)event->sequence, (unsigned long long)link->received, EXTENSIONS_MAX);
-        return false;
-    }
-    for (size_t i = 0; i < event->n_extensions; i++)
-        extensions[i] = (struct gw_extension){gw_view_text(event->extensions[i]->name),
-                                              gw_view_text(event->extensions[i]->value), GW_EXTENSION_TEXT};
-    struct gw_event_fields fields = {
-        .id = gw_view_text(event->id),
-        .source = gw_view_text(event->source),
-        .type = gw_view_text(event->type),
-        .subject = gw_view_text(event->subject),
-        .data_content_type = gw_view_text(event->data_content_type),
-        .data_schema = gw_view_text(event->data_schema),
-        .partition_key = gw_view_text(event->partition_key),
-        .time_ns = event->time_ns,
-        .data = view_of(event->data),
-        .extensions = extensions,
-        .extensions_count = event->n_extensions,
+    append->sequence = link->receiver.sequence;
+    append->received = *received;
+    append->append = (struct gwc_append){
+        .events = append->received.events,
+        .natural = append->received.natural,
+        .count = append->received.count,
+        .source_key = link->key,
+        .position = gw_bytes_view(&append->received.position),
+        .durable = on_durable,
     };
-    if (!append_event(link, append, &fields, reason))
-        return false;
-    link->received = event->sequence;
-    append->sequence = event->sequence;
-    if (event->position.len > 0) {
-        gw_bytes_clear(&append->position);
-        gw_bytes_append_view(&append->position, view_of(event->position));
-    }
-    return !append->position.failed;
-}
-
-static void receive_events(struct gwc_link *link, const Gateway__V1__Events *events)
-{
-    struct gw_reason reason = {"no memory left"};
-    struct link_append *append = append_new(link, events->n_events);
-    bool good = append != NULL;
-
-    for (size_t i = 0; good && i < events->n_events; i++)
-        good = append_v1(link, append, events->events[i], &reason);
-    if (!good) {
-        if (append != NULL)
-            append_drop(append);
-        link_refuse_event(link, &reason);
-    } else if (append->append.count > 0) {
-        link_append(link, append);
-    } else {
-        append_free(append);
-        gw_rpc_stream_credit(link->stream, 1);
-    }
-}
-
-static void receive_v1(struct gwc_link *link, struct gw_view bytes)
-{
-    Gateway__V1__StreamResponse *response =
-        gateway__v1__stream_response__unpack(NULL, bytes.size, (const uint8_t *)bytes.data);
-
-    if (response == NULL) {
-        link_refuse(link, "what is not a gateway.v1.StreamResponse");
-        return;
-    }
-    if (response->response_case == GATEWAY__V1__STREAM_RESPONSE__RESPONSE_EVENTS) {
-        receive_events(link, response->events);
-    } else {
-        if (response->response_case == GATEWAY__V1__STREAM_RESPONSE__RESPONSE_STARTED)
-            link_tell_started(link);
-        if (response->response_case == GATEWAY__V1__STREAM_RESPONSE__RESPONSE_NOTICE)
-            link_tell_notice(link, response->notice->severity != GATEWAY__V1__NOTICE__SEVERITY__INFO,
-                             response->notice->message);
-        gw_rpc_stream_credit(link->stream, 1);
-    }
-    gateway__v1__stream_response__free_unpacked(response, NULL);
-}
-
-/* gateways.Event and generic.Event have the same fields: one decoder reads both. */
-static void receive_argo(struct gwc_link *link, struct gw_view bytes)
-{
-    Gateways__Event *event = gateways__event__unpack(NULL, bytes.size, (const uint8_t *)bytes.data);
-    struct gw_reason reason = {"no memory left"};
-
-    if (event == NULL) {
-        link_refuse(link, "what is not an Event");
-        return;
-    }
-    struct gw_event_fields fields = {.data = view_of(event->payload)};
-    struct link_append *append = append_new(link, 1);
-    if (append != NULL && append_event(link, append, &fields, &reason)) {
-        link_tell_started(link);
-        link_append(link, append);
-    } else {
-        if (append != NULL)
-            append_drop(append);
-        link_refuse_event(link, &reason);
-    }
-    gateways__event__free_unpacked(event, NULL);
+    atomic_fetch_add(&link->references, 1);
+    gwc_outbox_append(link->outbox, &append->append);
 }
 
 static void on_message(void *user, struct gw_view bytes)
 {
     struct gwc_link *link = user;
+    struct gwc_received received;
+    struct gw_reason reason = {"more than there is memory for"};
 
     if (link->refused)
         return;
-    if (link->contract == GWC_CONTRACT_V1)
-        receive_v1(link, bytes);
-    else
-        receive_argo(link, bytes);
+    if (gwc_receive(&link->receiver, bytes, &received, &reason) != 0) {
+        link_refuse(link, reason.text);
+        return;
+    }
+    if (received.kind == GWC_RECEIVED_EVENTS) {
+        if (link->receiver.contract != GWC_CONTRACT_V1)
+            link_tell_started(link); /* Argo's contracts have no other sign */
+        link_append(link, &received);
+        return;
+    }
+    if (received.kind == GWC_RECEIVED_STARTED)
+        link_tell_started(link);
+    if (received.kind == GWC_RECEIVED_NOTICE)
+        link_tell_notice(link, received.warning, received.notice);
+    gw_rpc_stream_credit(link->stream, 1);
 }
 
 static void on_end(void *user, int status, const char *message)
@@ -455,14 +305,17 @@ static const char *source_uri(struct gw_arena *arena, const struct gwc_link_opti
 
 static int link_copy(struct gwc_link *link, const struct gwc_link_options *options)
 {
-    link->gateway = gw_arena_copy(&link->arena, gw_view_text(options->gateway));
+    struct gwc_receiver *receiver = &link->receiver;
+
+    receiver->contract = options->contract;
+    receiver->gateway = gw_arena_copy(&link->arena, gw_view_text(options->gateway));
+    receiver->type = gw_arena_copy(&link->arena, gw_view_text(options->source->type));
+    receiver->name = gw_arena_copy(&link->arena, gw_view_text(options->source->name));
+    receiver->source = source_uri(&link->arena, options);
+    receiver->event_type = gw_arena_printf(&link->arena, "sluice.%s", options->source->type);
     link->key = gw_arena_copy(&link->arena, gw_view_text(options->source->key));
-    link->type = gw_arena_copy(&link->arena, gw_view_text(options->source->type));
-    link->name = gw_arena_copy(&link->arena, gw_view_text(options->source->name));
-    link->event_source = source_uri(&link->arena, options);
-    link->event_type = gw_arena_printf(&link->arena, "sluice.%s", options->source->type);
-    if (link->gateway == NULL || link->key == NULL || link->type == NULL || link->name == NULL ||
-        link->event_source == NULL || link->event_type == NULL)
+    if (link->key == NULL || receiver->gateway == NULL || receiver->type == NULL || receiver->name == NULL ||
+        receiver->source == NULL || receiver->event_type == NULL)
         return GW_RAISE(-ENOMEM);
     return 0;
 }
@@ -490,7 +343,6 @@ int gwc_link_open(struct gwc_link **ret_link, const struct gwc_link_options *opt
         return GW_RAISE(-ENOMEM);
     link->loop = options->loop;
     link->outbox = options->outbox;
-    link->contract = options->contract;
     link->hooks = *hooks;
     link->user = user;
     link->task.run = on_task;
@@ -512,7 +364,7 @@ int gwc_link_open(struct gwc_link **ret_link, const struct gwc_link_options *opt
 
 void gwc_link_withdraw(struct gwc_link *link)
 {
-    if (link->contract == GWC_CONTRACT_V1)
+    if (link->receiver.contract == GWC_CONTRACT_V1)
         gw_rpc_stream_half_close(link->stream);
     else
         gw_rpc_stream_cancel(link->stream); /* Argo's contracts know no other end */

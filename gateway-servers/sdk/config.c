@@ -4,6 +4,7 @@
 #include "common/text.h"
 #include "common/yaml.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 int gws_request_copy(struct gws_request *request, const char *gateway, const char *namespace_, const char *name,
@@ -39,6 +40,53 @@ static void config_check_identity(struct gws_server *server, const struct gws_re
         gw_problems_add(problems, "", 0, "the name of the event source is not UTF-8");
 }
 
+/* The line of the node that a path names, or of the nearest mapping around it; entries of lists are not told apart. */
+static int line_of(const struct gw_node *root, const char *path)
+{
+    char key[GW_REASON_MAX];
+    int line = root->line;
+
+    for (const struct gw_node *node = root; node != NULL && *path != '\0';) {
+        size_t size = strcspn(path, ".[");
+        snprintf(key, sizeof(key), "%.*s", (int)size, path);
+        node = gw_node_get(node, key);
+        if (node != NULL)
+            line = node->line;
+        path += size;
+        path += path[0] == '[' ? strcspn(path, ".") : 0;
+        path += path[0] == '.' ? 1 : 0;
+    }
+    return line;
+}
+
+static bool path_is_named(const struct gw_problems *problems, const char *path)
+{
+    for (size_t i = 0; i < problems->count; i++)
+        if (strcmp(problems->items[i].path, path) == 0)
+            return true;
+    return false;
+}
+
+/* What the module finds, beside what the table found. Where the table has complained already, the module has seen only a
+ * default, so its words about that place, or about the whole, are left out. */
+static void config_check(struct gws_server *server, const struct gws_request *request, const struct gw_node *root,
+                         const void *config, struct gw_problems *problems)
+{
+    GW_AUTO(gw_problems_done) struct gw_problems found = {0};
+    size_t before = problems->count;
+
+    if (server->module->validate == NULL)
+        return;
+    server->module->validate(server, &request->identity, config, &found);
+    for (size_t i = 0; i < found.count; i++) {
+        const struct gw_problem *problem = &found.items[i];
+        if (before == 0 || (problem->path[0] != '\0' && !path_is_named(problems, problem->path)))
+            gw_problems_add(problems, problem->path, problem->line > 0 ? problem->line : line_of(root, problem->path),
+                            "%s", problem->message);
+    }
+    problems->dropped += found.dropped;
+}
+
 int gws_config_load(struct gws_server *server, const struct gws_request *request, struct gws_config *config,
                     struct gw_problems *problems)
 {
@@ -61,8 +109,7 @@ int gws_config_load(struct gws_server *server, const struct gws_request *request
         return GW_RAISE(-ENOMEM);
     GW_TRY(gw_settings_load(module->settings, root, "", config->config, module->config_size, &config->arena,
                             problems));
-    if (!gw_problems_any(problems) && module->validate != NULL)
-        module->validate(server, &request->identity, config->config, problems);
+    config_check(server, request, root, config->config, problems);
     return 0;
 }
 
