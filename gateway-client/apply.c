@@ -17,7 +17,7 @@ static void log_problems(const char *file, const struct gw_problems *problems)
 {
     for (size_t i = 0; i < problems->count; i++) {
         const struct gw_problem *problem = &problems->items[i];
-        gw_log(GW_LOG_ERROR, problem->message, "file", file, "line", problem->line > 0 ? GW_NUMBER(problem->line) : NULL,
+        gw_log(GW_LOG_ERROR, problem->message, "file", problem->file != NULL ? problem->file : file, "line", problem->line > 0 ? GW_NUMBER(problem->line) : NULL,
                "path", problem->path[0] != '\0' ? problem->path : NULL, NULL);
     }
 }

@@ -36,8 +36,10 @@ static void print_problem(const char *file, int line, const char *path, const ch
 
 static void check_print(struct check *check, const char *file, const struct gw_problems *problems)
 {
-    for (size_t i = 0; i < problems->count; i++)
-        print_problem(file, problems->items[i].line, problems->items[i].path, problems->items[i].message);
+    for (size_t i = 0; i < problems->count; i++) {
+        const struct gw_problem *problem = &problems->items[i];
+        print_problem(problem->file != NULL ? problem->file : file, problem->line, problem->path, problem->message);
+    }
     if (problems->dropped > 0)
         printf("%s: and %zu more\n", file, problems->dropped);
     check->problems += problems->count + problems->dropped;

@@ -53,7 +53,7 @@ static void write_problems(struct gw_bytes *out, const char *file, const struct 
 {
     for (size_t i = 0; i < problems->count; i++) {
         element(out);
-        member_text(out, "file", file);
+        member_text(out, "file", problems->items[i].file != NULL ? problems->items[i].file : file);
         member_number(out, "line", (uint64_t)GW_MAX(problems->items[i].line, 0));
         member_text(out, "path", problems->items[i].path);
         member_text(out, "message", problems->items[i].message);
