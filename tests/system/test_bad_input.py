@@ -89,6 +89,26 @@ def test_check_reports_every_fault_at_once(gateway):
     assert "problems" in done.stdout.splitlines()[-1]
 
 
+def test_check_names_the_file_of_a_mounted_directory(gateway):
+    """Event sources as a mounted directory, one file a key: check names the file itself, and the line in it."""
+    folder = gateway.directory / "mounted"
+    folder.mkdir()
+    (folder / "calendar.good").write_text("interval: 1h\n")
+    (folder / "calendar.bad").write_text("# a comment\ninterval: 1h\nuserPayloat: {}\n")
+    (folder / "calendar.list").write_text("\n- 1\n")
+    (folder / "..data").mkdir()
+    (folder / "calendar.good~").write_text("left behind by an editor")
+    gateway.write_spec()
+    gateway.server("calendar")
+
+    done = gateway.run("check", "--gateway", gateway.spec_file, "--event-sources", folder)
+
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert f'{folder}/calendar.bad:3: calendar.bad: userPayloat: unknown field "userPayloat"; did you mean "userPayload"?' in done.stdout
+    assert f"{folder}/calendar.list:2: calendar.list: expected a mapping" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("2 problems"), done.stdout
+
+
 def test_a_running_gateway_shows_each_fault_and_runs_the_rest(gateway, watcher):
     """The same file in a running gateway: the good ones run; each bad one is in the status with its words."""
     port = free_port()
