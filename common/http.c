@@ -14,6 +14,7 @@ struct http_socket {
     struct gw_poll *poll;
     int descriptor;
     bool opened_here, wanted;
+    bool connected; /* has been, when curl stopped watching it */
 };
 
 static void http_destroy(struct gw_http *http);
@@ -101,11 +102,23 @@ static void on_ready(void *user, int events)
     http_reap(http);
 }
 
+/* curl 7.88 tells us of the end of connections only that were complete: a socket whose connect() or TLS handshake
+ * was given up it closes by itself. A poll left on that number would stand in the way of the next socket that gets it. */
+static bool socket_is_kept(struct http_socket *one)
+{
+    struct sockaddr_storage peer;
+    socklen_t size = sizeof(peer);
+
+    if (one->opened_here && !one->connected)
+        one->connected = getpeername(one->descriptor, (struct sockaddr *)&peer, &size) == 0;
+    return one->connected;
+}
+
 static void on_socket_unwanted(struct http_socket *one)
 {
     if (one == NULL)
         return;
-    if (one->opened_here)
+    if (socket_is_kept(one))
         one->wanted = false;
     else
         socket_remove(one);
@@ -142,6 +155,9 @@ curl_socket_t http_socket_open(void *user, curlsocktype purpose, struct curl_soc
     (void)purpose;
     if (descriptor < 0)
         return CURL_SOCKET_BAD;
+    one = socket_find(user, descriptor);
+    if (one != NULL)
+        socket_remove(one); /* of a socket that was closed without a word */
     one = socket_add(user, descriptor);
     if (one != NULL)
         one->opened_here = true;

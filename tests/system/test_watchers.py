@@ -518,10 +518,9 @@ def test_all_modes_carry_bytes_and_nothing(gateway, watchers, port):
     up(gateway)
     noise = bytes(range(256))
 
-    for body, kind in ((noise, "application/octet-stream"), ("Zürich ☂".encode(), "text/plain; charset=utf-8"),
-                       (b"", "application/json")):
+    for count, (body, kind) in enumerate(((noise, "application/octet-stream"), ("Zürich ☂".encode(), "text/plain; charset=utf-8"),
+                                          (b"", "application/json")), 1):
         assert post(port, "/orders", body, {"Content-Type": kind})[0] == 200
-        count = len(by_mode["structured"].accepted()) + 1
         for mode, watcher in by_mode.items():
             wait_for(lambda: len(watcher.accepted()) >= count, 10, mode)
 

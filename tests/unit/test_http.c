@@ -472,6 +472,48 @@ static void a_cancelled_call_is_silent(void **state)
     assert_int_equal(fixture->status, 202);
 }
 
+/* A peer whose queue is full: who dials it waits. */
+static void full_open(int *ret_listening, int waiting[static 4], char *url, size_t size)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t length = sizeof(address);
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    *ret_listening = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(*ret_listening, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(*ret_listening, 0), 0);
+    assert_int_equal(getsockname(*ret_listening, (struct sockaddr *)&address, &length), 0);
+    for (int i = 0; i < 4; i++) {
+        waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)!connect(waiting[i], (struct sockaddr *)&address, sizeof(address));
+    }
+    snprintf(url, size, "http://127.0.0.1:%u/", ntohs(address.sin_port));
+}
+
+/* curl closes such a socket without a word; the next one gets its number. */
+static void a_connection_given_up_leaves_nothing_behind(void **state)
+{
+    struct fixture *fixture = *state;
+    int listening, waiting[4];
+    char url[64];
+
+    full_open(&listening, waiting, url, sizeof(url));
+    for (int i = 0; i < 3; i++) {
+        target_open(fixture, (struct gw_http_options){.url = url});
+        send_one(fixture, GW_HTTP_POST, NULL, "x", NULL);
+        for (int turn = 0; turn < 5; turn++)
+            gw_loop_turn(fixture->loop, 2);
+        assert_int_equal(fixture->answers, i);
+        target_open(fixture, (struct gw_http_options){.timeout_ms = 2000});
+        exchange(fixture, GW_HTTP_POST, NULL, "x", NULL);
+        assert_string_equal(fixture->fault, "");
+        assert_int_equal(fixture->status, 202);
+    }
+    for (int i = 0; i < 4; i++)
+        close(waiting[i]);
+    close(listening);
+}
+
 static void everything_may_be_closed_in_an_answer(void **state)
 {
     struct fixture *fixture = *state;
@@ -567,6 +609,7 @@ int main(void)
         CASE(faults_are_told_in_plain_words),
         CASE(a_connection_the_peer_closed_is_replaced),
         CASE(a_cancelled_call_is_silent),
+        CASE(a_connection_given_up_leaves_nothing_behind),
         CASE(everything_may_be_closed_in_an_answer),
         CASE(certificates_are_verified),
     };
