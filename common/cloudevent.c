@@ -146,6 +146,11 @@ static bool string_has_forbidden(struct gw_view text)
     return false;
 }
 
+bool gw_event_text_legal(struct gw_view text)
+{
+    return text.size <= GW_EVENT_ATTRIBUTE_MAX && gw_utf8_valid(text) && !string_has_forbidden(text);
+}
+
 static bool check_string(const char *name, struct gw_view value, struct gw_reason *reason)
 {
     if (value.size > GW_EVENT_ATTRIBUTE_MAX) {
@@ -213,25 +218,71 @@ static bool is_token(const char *data, size_t size)
     return size > 0;
 }
 
-/* type "/" subtype, then parameters of visible ASCII and blanks (RFC 2046, RFC 9110 8.3.1). */
-static bool is_media_type(struct gw_view text)
+static size_t token_size(struct gw_view text)
 {
-    const char *end = text.data + text.size;
-    const char *slash = memchr(text.data, '/', text.size);
-    const char *type_end;
+    size_t size = 0;
 
-    if (slash == NULL)
-        return false;
-    type_end = memchr(text.data, ';', text.size);
-    if (type_end == NULL)
-        type_end = end;
-    for (const char *byte = type_end; byte < end; byte++)
-        if ((*byte < 0x20 && *byte != '\t') || *byte >= 0x7f || *byte < 0)
+    while (size < text.size && is_token(text.data + size, 1))
+        size++;
+    return size;
+}
+
+/* The bytes of a quoted-string at the start, its quotes included; 0: there is none. */
+static size_t quoted_size(struct gw_view text)
+{
+    if (text.size == 0 || text.data[0] != '"')
+        return 0;
+    for (size_t i = 1, escaped = 0; i < text.size; i++) {
+        unsigned char byte = (unsigned char)text.data[i];
+
+        if (byte < 0x20 || byte >= 0x7f)
+            return 0;
+        if (byte == '"' && !escaped)
+            return i + 1;
+        escaped = byte == '\\' && !escaped;
+    }
+    return 0;
+}
+
+static struct gw_view view_after(struct gw_view text, size_t size)
+{
+    return gw_view_trim(gw_view(text.data + size, text.size - size));
+}
+
+/* ";" name "=" token or quoted-string, again and again; one ";" may stand at the end. */
+static bool are_parameters(struct gw_view rest)
+{
+    while (rest.size > 0) {
+        size_t size;
+
+        if (rest.data[0] != ';')
             return false;
-    while (type_end > slash && (type_end[-1] == ' ' || type_end[-1] == '\t'))
-        type_end--;
-    return slash < type_end && is_token(text.data, (size_t)(slash - text.data)) &&
-           is_token(slash + 1, (size_t)(type_end - slash - 1));
+        rest = view_after(rest, 1);
+        if (rest.size == 0)
+            return true;
+        size = token_size(rest);
+        rest = view_after(rest, size);
+        if (size == 0 || rest.size == 0 || rest.data[0] != '=')
+            return false;
+        rest = view_after(rest, 1);
+        size = GW_MAX(token_size(rest), quoted_size(rest));
+        if (size == 0)
+            return false;
+        rest = view_after(rest, size);
+    }
+    return true;
+}
+
+/* type "/" subtype and parameters (RFC 2046, RFC 9110 8.3.1): receivers refuse events whose type they cannot read. */
+bool gw_event_media_type_legal(struct gw_view text)
+{
+    size_t type = token_size(text), subtype;
+
+    if (type == 0 || type == text.size || text.data[type] != '/')
+        return false;
+    text = gw_view(text.data + type + 1, text.size - type - 1);
+    subtype = token_size(text);
+    return subtype > 0 && are_parameters(view_after(text, subtype));
 }
 
 static bool check_uris(const struct gw_event_fields *fields, struct gw_reason *reason)
@@ -245,7 +296,7 @@ static bool check_uris(const struct gw_event_fields *fields, struct gw_reason *r
         gw_reason_set(reason, "dataschema: is not an absolute URI (RFC 3986)");
         return false;
     }
-    if (fields->data_content_type.size > 0 && !is_media_type(fields->data_content_type)) {
+    if (fields->data_content_type.size > 0 && !gw_event_media_type_legal(fields->data_content_type)) {
         gw_reason_set(reason, "datacontenttype: is not a media type such as application/json");
         return false;
     }

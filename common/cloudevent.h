@@ -49,6 +49,9 @@ GW_DEFINE_CLEANUP(struct gw_event *, gw_event_unref)
 
 /* Required attributes there and well-formed, names of extensions legal. False with words. */
 bool gw_event_check(const struct gw_event_fields *fields, struct gw_reason *reason);
+/* What the check asks of a text that goes into an attribute, and of datacontenttype (RFC 2046). Not of empty ones. */
+bool gw_event_text_legal(struct gw_view text);
+bool gw_event_media_type_legal(struct gw_view text);
 
 enum gw_event_mode {
     GW_EVENT_STRUCTURED,

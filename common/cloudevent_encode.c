@@ -215,11 +215,22 @@ static bool binary_can_say(const struct gw_event_fields *fields)
 
 /* ---- all modes ---- */
 
+/* Argo's forms always say a time: an event without one has that of its acceptance, the same in every attempt. */
+static struct gw_event_fields legacy_fields(const struct gw_event *event)
+{
+    struct gw_event_fields fields = event->fields;
+
+    if (fields.time_ns == 0)
+        fields.time_ns = event->accepted_ns;
+    return fields;
+}
+
 int gw_event_encode(const struct gw_event *const *events, size_t count, enum gw_event_mode mode,
                     struct gw_bytes *headers, size_t *ret_headers_count, struct gw_bytes *body,
                     struct gw_view *ret_body)
 {
     const struct gw_event_fields *fields;
+    struct gw_event_fields legacy;
     size_t start = body->size, lines = 0;
     bool body_is_data = false;
 
@@ -227,6 +238,10 @@ int gw_event_encode(const struct gw_event *const *events, size_t count, enum gw_
     fields = count > 0 ? &events[0]->fields : NULL;
     if (mode == GW_EVENT_BINARY && !binary_can_say(fields))
         mode = GW_EVENT_STRUCTURED;
+    if (mode >= GW_EVENT_LEGACY) {
+        legacy = legacy_fields(events[0]);
+        fields = &legacy;
+    }
 
     switch (mode) {
     case GW_EVENT_STRUCTURED:

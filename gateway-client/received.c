@@ -28,12 +28,11 @@ static int received_room(struct gwc_received *received, size_t count)
     return received->events == NULL || received->natural == NULL ? GW_RAISE(-ENOMEM) : 0;
 }
 
-static void fields_fill(const struct gwc_receiver *receiver, struct gw_event_fields *fields)
+/* What an event of our own has at least. An event with a source of its own is another's CloudEvent: what that left out is not
+ * ours to say. */
+static void fields_complete(const struct gwc_receiver *receiver, struct gw_event_fields *fields)
 {
-    if (fields->source.size == 0)
-        fields->source = gw_view_text(receiver->source);
-    if (fields->type.size == 0)
-        fields->type = gw_view_text(receiver->event_type);
+    fields->source = gw_view_text(receiver->source);
     if (fields->subject.size == 0)
         fields->subject = gw_view_text(receiver->name);
     if (fields->time_ns == 0)
@@ -41,6 +40,14 @@ static void fields_fill(const struct gwc_receiver *receiver, struct gw_event_fie
     if (fields->data_content_type.size == 0 && fields->data.size > 0)
         fields->data_content_type =
             gw_view_text(gw_json_valid(fields->data) ? "application/json" : "application/octet-stream");
+}
+
+static void fields_fill(const struct gwc_receiver *receiver, struct gw_event_fields *fields)
+{
+    if (fields->source.size == 0)
+        fields_complete(receiver, fields);
+    if (fields->type.size == 0)
+        fields->type = gw_view_text(receiver->event_type);
     fields->gateway = gw_view_text(receiver->gateway);
     fields->event_source = gw_view_text(receiver->name);
     fields->kind = gw_view_text(receiver->type);
@@ -72,6 +79,19 @@ static struct gw_view view_of(ProtobufCBinaryData data)
     return gw_view(data.data, data.len);
 }
 
+/* A kind of a newer server is a text to us. */
+static enum gw_extension_kind extension_kind(Gateway__V1__Extension__Kind kind)
+{
+    switch (kind) {
+    case GATEWAY__V1__EXTENSION__KIND__BOOLEAN:
+        return GW_EXTENSION_BOOL;
+    case GATEWAY__V1__EXTENSION__KIND__INTEGER:
+        return GW_EXTENSION_INTEGER;
+    default:
+        return GW_EXTENSION_TEXT;
+    }
+}
+
 static int receive_event(struct gwc_receiver *receiver, struct gwc_received *received, const Gateway__V1__Event *event,
                          struct gw_reason *reason)
 {
@@ -89,7 +109,8 @@ static int receive_event(struct gwc_receiver *receiver, struct gwc_received *rec
     }
     for (size_t i = 0; i < event->n_extensions; i++)
         extensions[i] = (struct gw_extension){gw_view_text(event->extensions[i]->name),
-                                              gw_view_text(event->extensions[i]->value), GW_EXTENSION_TEXT};
+                                              gw_view_text(event->extensions[i]->value),
+                                              extension_kind(event->extensions[i]->kind)};
     struct gw_event_fields fields = {
         .id = gw_view_text(event->id),
         .source = gw_view_text(event->source),

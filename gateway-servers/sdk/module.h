@@ -78,7 +78,8 @@ struct gws_module {
     const char *command_help; /* one line for --help; its first word is the command */
 };
 
-/* What happened. Borrowed until emit returns; empty views where there is nothing to say (module.event_type, now, …). */
+/* What happened. Borrowed until emit returns; empty views where there is nothing to say (module.event_type, now, …; nothing
+ * is added to an event that has a source of its own). */
 struct gws_event {
     struct gw_view id;                /* natural identity; empty: none */
     int64_t time_ns;                  /* 0: now */

@@ -202,6 +202,12 @@ const struct gw_rpc_method gws_v1_methods[3] = {
 
 /* ---- responses ---- */
 
+static const Gateway__V1__Extension__Kind extension_kinds[] = {
+    [GW_EXTENSION_TEXT] = GATEWAY__V1__EXTENSION__KIND__TEXT,
+    [GW_EXTENSION_BOOL] = GATEWAY__V1__EXTENSION__KIND__BOOLEAN,
+    [GW_EXTENSION_INTEGER] = GATEWAY__V1__EXTENSION__KIND__INTEGER,
+};
+
 static void event_fill(Gateway__V1__Event *row, const struct gws_pending *pending, Gateway__V1__Extension *extensions,
                        Gateway__V1__Extension **pointers)
 {
@@ -225,6 +231,7 @@ static void event_fill(Gateway__V1__Event *row, const struct gws_pending *pendin
         gateway__v1__extension__init(&extensions[i]);
         extensions[i].name = text_of(event->extensions[i].name);
         extensions[i].value = text_of(event->extensions[i].value);
+        extensions[i].kind = extension_kinds[event->extensions[i].kind];
         pointers[i] = &extensions[i];
     }
 }

@@ -114,7 +114,7 @@ int gws_source_emit(struct gws_source *source, const struct gws_event *event, ui
 {
     struct gws_event complete = *event;
 
-    if (complete.time_ns == 0)
+    if (complete.time_ns == 0 && complete.source.size == 0)
         complete.time_ns = gw_clock_realtime_ns();
     if (complete.type.size == 0)
         complete.type = gw_view_text(source->server->module->event_type);

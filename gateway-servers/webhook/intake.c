@@ -66,17 +66,24 @@ struct webhook_intake *webhook_intake_close(struct webhook_intake *intake)
 
 /* ---- configured attributes ---- */
 
-/* CloudEvents 1.0, 3.2 String: no control characters. */
+/* A value that the client would refuse must not reach it: one bad request would end the stream. */
 static bool value_legal(struct gw_view value)
 {
-    for (size_t i = 0; i < value.size; i++) {
-        unsigned char byte = (unsigned char)value.data[i],
-                      next = i + 1 < value.size ? (unsigned char)value.data[i + 1] : 0;
+    return value.size > 0 && gw_event_text_legal(value);
+}
 
-        if (byte < 0x20 || byte == 0x7f || (byte == 0xc2 && next < 0xa0)) /* U+0080 to U+009F */
-            return false;
-    }
-    return value.size > 0 && gw_utf8_valid(value);
+/* The Content-Type as far as it is one: without its parameters when they are wrong, and else not at all. */
+static struct gw_view content_type(const struct gw_event_source_http *http)
+{
+    struct gw_view type = gw_view_trim(gw_view_text(http->header(http->request, "Content-Type")));
+    const char *semicolon;
+
+    if (gw_event_media_type_legal(type) && value_legal(type))
+        return type;
+    semicolon = type.size == 0 ? NULL : memchr(type.data, ';', type.size);
+    if (semicolon != NULL)
+        type = gw_view_trim(gw_view(type.data, (size_t)(semicolon - type.data)));
+    return gw_event_media_type_legal(type) ? type : gw_view(NULL, 0);
 }
 
 static struct gw_view attribute_value(struct webhook_intake *intake, const struct intake_attribute *attribute,
@@ -147,7 +154,8 @@ static int event_add_attributes(struct webhook_intake *intake, struct gws_event 
         if (gw_view_is(value->name, "partitionkey")) {
             if (event->partition_key.size == 0)
                 event->partition_key = value->value;
-        } else if (!extension_there(event->extensions, event->extensions_count, value->name)) {
+        } else if (count < GW_EVENT_EXTENSIONS_MAX &&
+                   !extension_there(event->extensions, event->extensions_count, value->name)) {
             intake->merged[count++] = *value;
         }
     }
@@ -193,9 +201,7 @@ static int intake_take_plain(struct webhook_intake *intake, const struct webhook
         GW_TRY(webhook_envelope_write(&intake->writer, request, intake->auth, &event.data));
         event.data_content_type = gw_view_text("application/json");
     } else {
-        event.data_content_type = gw_view_trim(gw_view_text(http->header(http->request, "Content-Type")));
-        if (!value_legal(event.data_content_type))
-            event.data_content_type = gw_view(NULL, 0);
+        event.data_content_type = content_type(http);
     }
     GW_TRY(event_add_attributes(intake, &event));
     return intake->emit(intake->user, &event);

@@ -219,6 +219,9 @@ static void attributes_are_checked_to_the_letter(void **state)
     BAD(data_content_type, V("json"), "datacontenttype");
     BAD(data_content_type, V("text/plain; charset=\"utf-8\""), NULL);
     BAD(data_content_type, V("a/b\r\nX: y"), "datacontenttype");
+    BAD(data_content_type, V("a/b; c=\"d\xfc\""), "datacontenttype");
+    BAD(data_content_type, V("a/b; c=\"d\\\";e=f"), "datacontenttype");
+    BAD(data_content_type, V("a/b ; c = \"\\\"\\\\\" ;d=e;"), NULL);
 #undef BAD
 }
 
@@ -431,6 +434,21 @@ static void legacy_03_json_is_v016_to_the_byte(void **state)
                 "\"time\":\"2026-03-01T08:30:00Z\",\"type\":\"webhook\"}");
 }
 
+static void legacy_forms_always_say_a_time(void **state)
+{
+    struct gw_event_fields fields = an_event();
+    GW_AUTO(request_done) struct request request = {0};
+
+    (void)state;
+    fields.time_ns = 0;
+    GW_AUTO(gw_event_unrefp) struct gw_event *event = gw_event_new(&fields);
+    event->accepted_ns = at("2026-03-01T08:30:00Z");
+    assert_int_equal(gw_event_encode((const struct gw_event *const[]){event}, 1, GW_EVENT_LEGACY_03_JSON, &request.headers,
+                                     &request.count, &request.body, &request.sent), 0);
+    gw_bytes_append(&request.body, "", 1);
+    assert_non_null(strstr(request.body.data, "\"time\":\"2026-03-01T08:30:00Z\""));
+}
+
 /* ---- decoding ---- */
 
 static void binary_is_decoded(void **state)
@@ -624,6 +642,7 @@ int main(void)
         cmocka_unit_test(legacy_is_v011_to_the_byte),
         cmocka_unit_test(legacy_03_is_v015_to_the_byte),
         cmocka_unit_test(legacy_03_json_is_v016_to_the_byte),
+        cmocka_unit_test(legacy_forms_always_say_a_time),
         cmocka_unit_test(binary_is_decoded),
         cmocka_unit_test(wrong_headers_are_named),
         cmocka_unit_test(other_requests_are_not_cloudevents),

@@ -69,6 +69,48 @@ static void what_the_server_left_out_is_filled_in(void **state)
     gw_bytes_done(&bytes);
 }
 
+static Gateway__V1__Extension extension_of(const char *name, const char *value, Gateway__V1__Extension__Kind kind)
+{
+    Gateway__V1__Extension extension = GATEWAY__V1__EXTENSION__INIT;
+
+    extension.name = (char *)(uintptr_t)name;
+    extension.value = (char *)(uintptr_t)value;
+    extension.kind = kind;
+    return extension;
+}
+
+static void a_cloudevent_of_another_source_stays_as_it_is(void **state)
+{
+    struct gwc_receiver receiver = receiver_of(GWC_CONTRACT_V1);
+    struct gwc_received received;
+    struct gw_reason reason = {""};
+    Gateway__V1__Extension flag = extension_of("flag", "true", GATEWAY__V1__EXTENSION__KIND__BOOLEAN);
+    Gateway__V1__Extension count = extension_of("count", "-7", GATEWAY__V1__EXTENSION__KIND__INTEGER);
+    Gateway__V1__Extension newer = extension_of("newer", "x", 99);
+    Gateway__V1__Extension *extensions[] = {&flag, &count, &newer};
+    Gateway__V1__Event event = event_of(1, "{\"a\":1}");
+    Gateway__V1__Event *events[] = {&event};
+
+    (void)state;
+    event.id = (char *)(uintptr_t) "7";
+    event.source = (char *)(uintptr_t) "/elsewhere";
+    event.type = (char *)(uintptr_t) "sold";
+    event.n_extensions = GW_COUNT_OF(extensions);
+    event.extensions = extensions;
+    struct gw_bytes bytes = events_bytes(events, 1);
+    assert_int_equal(gwc_receive(&receiver, gw_bytes_view(&bytes), &received, &reason), 0);
+    const struct gw_event_fields *fields = &received.events[0]->fields;
+    assert_true(gw_view_is(fields->source, "/elsewhere"));
+    assert_int_equal(fields->subject.size, 0);
+    assert_int_equal(fields->time_ns, 0);
+    assert_int_equal(fields->data_content_type.size, 0);
+    assert_int_equal(fields->extensions[0].kind, GW_EXTENSION_BOOL);
+    assert_int_equal(fields->extensions[1].kind, GW_EXTENSION_INTEGER);
+    assert_int_equal(fields->extensions[2].kind, GW_EXTENSION_TEXT);
+    gwc_received_done(&received);
+    gw_bytes_done(&bytes);
+}
+
 static void natural_ids_and_the_last_position_are_kept(void **state)
 {
     struct gwc_receiver receiver = receiver_of(GWC_CONTRACT_V1);
@@ -182,6 +224,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_server_left_out_is_filled_in),
+        cmocka_unit_test(a_cloudevent_of_another_source_stays_as_it_is),
         cmocka_unit_test(natural_ids_and_the_last_position_are_kept),
         cmocka_unit_test(a_gap_in_the_sequence_is_refused_in_words),
         cmocka_unit_test(an_event_that_cannot_be_is_refused_in_words),

@@ -457,6 +457,61 @@ static void a_raw_body_goes_on_as_it_is(void **state)
     assert_string_equal(taken.text, "|0||||||\n");
 }
 
+/* One event that the client refuses would end the stream, and with it everybody's. */
+static void what_the_client_would_refuse_stays_behind(void **state)
+{
+    static const struct {
+        const char *sent, *kept;
+    } types[] = {
+        {"text/plain;", "text/plain;"},
+        {"a/b; c=\"d;\\\"e\" ; f=g", "a/b; c=\"d;\\\"e\" ; f=g"},
+        {"text/plain; charset", "text/plain"},
+        {"text/x; boundary=a/b", "text/x"},
+        {"text/plain; a=\xfc", "text/plain"},
+        {"text/plain; a=\"b", "text/plain"},
+        {"a/b;;c=d", "a/b"},
+        {"foo", ""},
+        {"text / plain", ""},
+        {"text/plain, text/html", ""},
+        {"/plain; a=b", ""},
+        {"text/; a=b", ""},
+    };
+    char expected[128];
+    (void)state;
+
+    for (size_t i = 0; i < GW_COUNT_OF(types); i++) {
+        struct taken taken = {0};
+        assert_int_equal(take(&taken, "/x", "", "/x", &(struct fake){{"Content-Type", types[i].sent}}, "x"),
+                         0);
+        snprintf(expected, sizeof(expected), "|0|||%s|||x\n", types[i].kept);
+        assert_string_equal(taken.text, expected);
+    }
+    struct taken taken = {0};
+    /* U+FDD0 is no character that a CloudEvent may hold */
+    assert_int_equal(take(&taken, "/x", "idHeader: X-Id, extensions: {a: 'header:X-A'}", "/x",
+                          &(struct fake){{"X-Id", "1\xef\xb7\x90", "X-A", "\xef\xb7\x90"}}, "x"),
+                     0);
+    assert_string_equal(taken.text, "|0||||||x\n");
+}
+
+static void extensions_stay_within_their_limit(void **state)
+{
+    struct fake structured = {{"Content-Type", "application/cloudevents+json"}};
+    GW_AUTO(gw_bytes_done) struct gw_bytes body = {0};
+    struct taken taken = {0};
+    (void)state;
+
+    gw_bytes_append_text(&body, "{\"specversion\":\"1.0\",\"id\":\"7\",\"source\":\"/s\",\"type\":\"t\"");
+    for (int i = 0; i < GW_EVENT_EXTENSIONS_MAX; i++)
+        gw_bytes_printf(&body, ",\"e%d\":\"\"", i + 1);
+    gw_bytes_append(&body, "}", 2);
+    assert_int_equal(take(&taken, "/x", "extensions: {tenant: 'query:t'}", "/x?t=1", &structured, body.data),
+                     0);
+    assert_int_equal(taken.count, 1);
+    assert_null(strstr(taken.text, "tenant"));
+    assert_non_null(strstr(taken.text, "e64=|"));
+}
+
 static void an_id_header_is_the_identity(void **state)
 {
     struct taken taken = {0};
@@ -601,6 +656,8 @@ int main(void)
         cmocka_unit_test(a_secret_that_is_missing_is_named),
         cmocka_unit_test(a_rotated_secret_counts_soon),
         cmocka_unit_test(a_raw_body_goes_on_as_it_is),
+        cmocka_unit_test(what_the_client_would_refuse_stays_behind),
+        cmocka_unit_test(extensions_stay_within_their_limit),
         cmocka_unit_test(an_id_header_is_the_identity),
         cmocka_unit_test(extensions_come_from_header_query_and_path),
         cmocka_unit_test(the_envelope_holds_the_whole_request),
