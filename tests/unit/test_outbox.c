@@ -138,7 +138,8 @@ static void desk_reopen(struct desk *desk)
         while (!(condition)) {                                                                               \
             if (gw_clock_monotonic_ns() > until_)                                                            \
                 fail_msg("waited in vain for " #condition);                                                  \
-            gw_loop_turn((desk)->loop, 10);                                                                  \
+            gw_loop_turn((desk)->loop, 0);                                                                   \
+            usleep(500);                                                                                     \
         }                                                                                                    \
     } while (0)
 
@@ -631,7 +632,6 @@ static void a_slow_loop_is_told_that_there_is_more(void **state)
         while (parcel->answer == 0)
             usleep(1000); /* the loop must not turn */
     }
-    gw_loop_turn(desk->loop, 10);
     WAIT_FOR(desk, desk->mores == 1);
     assert_true(desk->seen_count >= 32768 - PARCEL_MAX && desk->seen_count < 12 * PARCEL_MAX);
     assert_int_equal(desk->seen[desk->seen_count - 1], desk->seen_count);
@@ -779,8 +779,7 @@ static void a_hundred_thousand_events_of_four_threads_arrive_once_each(void **st
         assert_int_equal(pthread_create(&producers[i].thread, NULL, producer_main, &producers[i]), 0);
     }
     size_t after = 0;
-    while (gwc_outbox_last_sequence(desk->outbox) < 100000)
-        gw_loop_turn(desk->loop, 10);
+    WAIT_FOR(desk, gwc_outbox_last_sequence(desk->outbox) >= 100000);
     double seconds = (double)(gw_clock_monotonic_ns() - began_ns) / (double)GW_NS_PER_S;
     for (int i = 0; i < 4; i++)
         pthread_join(producers[i].thread, NULL);

@@ -347,7 +347,8 @@ static void wait_for(struct scene *scene, const bool *flag, const _Atomic int *a
     while (flag != NULL ? !*flag : *answer == 0) {
         if (gw_clock_monotonic_ns() > until_ns)
             fail_msg("waited in vain");
-        gw_loop_turn(scene->loop, 1);
+        gw_loop_turn(scene->loop, 0);
+        usleep(500);
     }
 }
 
@@ -590,6 +591,10 @@ static void child_main(struct scene *scene, long n, int pipe)
     uint64_t cursor = 0;
     size_t retries = 0;
 
+    /* A loop of its own: the parent's shares its descriptors. */
+    if (gw_loop_open(&scene->loop) != 0)
+        _exit(2);
+    scene->options.loop = scene->loop;
     parcels_make(scene, pipe);
     fault_arm(FAULT_ANY_FILE, n, true);
     if (gwc_outbox_open(&scene->outbox, &scene->options, NULL, NULL) != 0)
