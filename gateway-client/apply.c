@@ -205,7 +205,21 @@ static void outbox_mind(struct gwc_client *client, const struct gwc_outbox_spec 
                "file", client->options->gateway_file, "path", "spec.outbox", NULL);
 }
 
-/* The outbox is opened with the first spec; main opens it between reading and applying. */
+/* The outbox is opened with the first spec. */
+static int gateway_apply(struct gwc_client *client, struct gwc_spec_version *version)
+{
+    if (client->outbox == NULL)
+        GW_TRY(gwc_client_open_outbox(client, version->spec));
+    outbox_mind(client, &version->spec->outbox);
+    GW_TRY(servers_apply(client, version->spec));
+    GW_TRY(watchers_apply(client, version));
+    watchers_forget(client);
+    version_unref(client->version);
+    client->version = version;
+    client->loaded_ms = now_ms();
+    return 0;
+}
+
 int gwc_client_load_gateway(struct gwc_client *client)
 {
     struct gwc_spec *spec = NULL;
@@ -222,15 +236,11 @@ int gwc_client_load_gateway(struct gwc_client *client)
         return GW_RAISE(-ENOMEM);
     }
     *version = (struct gwc_spec_version){spec, 1};
-    if (client->outbox == NULL)
-        GW_TRY(gwc_client_open_outbox(client, spec));
-    outbox_mind(client, &spec->outbox);
-    GW_TRY(servers_apply(client, spec));
-    GW_TRY(watchers_apply(client, version));
-    watchers_forget(client);
-    version_unref(client->version);
-    client->version = version;
-    client->loaded_ms = now_ms();
+    int fault = gateway_apply(client, version);
+    if (fault != 0) {
+        version_unref(version);
+        return fault;
+    }
     gw_log(GW_LOG_INFO, "gateway spec in force", "gateway", client->name, "file", client->options->gateway_file,
            "servers", GW_NUMBER(client->servers_count), "watchers", GW_NUMBER(client->watchers_count), NULL);
     return 0;

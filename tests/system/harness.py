@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -37,9 +38,14 @@ def wait_for(condition, seconds=10, what="the condition"):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port below those that the system gives to outgoing connections: one that is closed and opened again is not lost to
+    such a connection meanwhile (perhaps of the client to itself)."""
+    lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            port = random.randrange(10_000, lowest) if lowest > 11_000 else 0
+            probe.bind(("127.0.0.1", port))
+            return probe.getsockname()[1]
 
 
 class Request:
@@ -81,7 +87,7 @@ class Watcher:
         self.tls = tls
         self.connections = set()
         self.server = None
-        self._listen(port)
+        self._listen(port or free_port())
         self.port = self.server.server_address[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/"
 
