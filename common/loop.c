@@ -173,9 +173,11 @@ void gw_loop_stop(struct gw_loop *loop)
     uv_stop(&loop->uv);
 }
 
+/* uv_run looks at timers before it polls, too: on a busy machine this one may be due by then, and a poll without it would wait
+ * for ever. */
 static void on_turn_over(uv_timer_t *timer)
 {
-    (void)timer;
+    uv_stop(timer->loop);
 }
 
 void gw_loop_turn(struct gw_loop *loop, int wait_ms)
