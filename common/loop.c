@@ -184,7 +184,8 @@ void gw_loop_turn(struct gw_loop *loop, int wait_ms)
 {
     if (wait_ms > 0) {
         uv_update_time(&loop->uv);
-        uv_timer_start(&loop->turn, on_turn_over, (uint64_t)wait_ms, 0);
+        /* repeating: one that was over before uv_run() looked at it would leave the wait without an end */
+        uv_timer_start(&loop->turn, on_turn_over, (uint64_t)wait_ms, (uint64_t)wait_ms);
     }
     uv_run(&loop->uv, wait_ms == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
     uv_timer_stop(&loop->turn);
