@@ -114,17 +114,22 @@ static int load_text(const struct load_field *field, const struct gw_node *node)
     return 0;
 }
 
+static bool is_scalar(const struct gw_node *node)
+{
+    return node->kind == GW_NODE_TEXT || node->kind == GW_NODE_NUMBER;
+}
+
 static int load_bool(const struct load_field *field, const struct gw_node *node)
 {
+    if (is_scalar(node)) {
+        load_problem(field->load, field->path, node->line, "expected true or false, got %s \"%s\"",
+                     gw_node_kind_name(node->kind), node->text);
+        return 0;
+    }
     if (node->kind != GW_NODE_BOOL)
         return load_expected(field, node, "true or false");
     memcpy(field->value, &node->truth, sizeof(node->truth));
     return 0;
-}
-
-static bool is_scalar(const struct gw_node *node)
-{
-    return node->kind == GW_NODE_TEXT || node->kind == GW_NODE_NUMBER;
 }
 
 static int load_integer(const struct load_field *field, const struct gw_node *node)

@@ -223,7 +223,7 @@ static void each_fault_is_a_problem_with_path_and_line(void **state)
     assert_problem("schedule: yes\n", "schedule", 1, "got a boolean: write it in quotes");
     assert_problem("schedule: [a]\n", "schedule", 1, "expected text, got a list");
     assert_problem("schedule: \"a\\0b\"\n", "schedule", 1, "NUL");
-    assert_problem("enabled: \"yes\"\n", "enabled", 1, "expected true or false, got text");
+    assert_problem("enabled: \"yes\"\n", "enabled", 1, "expected true or false, got text \"yes\"");
     assert_problem("count: 0\n", "count", 1, "0 is out of range: from 1 to 100");
     assert_problem("count: 1.5\n", "count", 1, "expected a whole number");
     assert_problem("wait: 10\n", "wait", 1, "needs a unit: 10s");
