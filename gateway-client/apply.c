@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { NUDGE_GATHER_MS = 50 };
+
 static int64_t now_ms(void)
 {
     return gw_clock_realtime_ns() / GW_NS_PER_MS;
@@ -323,15 +325,27 @@ void gwc_client_stream_gone(struct gwc_client *client, struct gwc_stream *stream
     memmove(client->streams + place, client->streams + place + 1,
             (client->streams_count - place - 1) * sizeof(*client->streams));
     client->streams_count--;
-    gwc_client_nudge_neighbours(client, stream);
+    gwc_client_stream_moved(client, stream);
     gwc_stream_free(stream);
 }
 
-void gwc_client_nudge_neighbours(struct gwc_client *client, const struct gwc_stream *stream)
+/* Thousands move together when a server comes or goes: they are looked at together, too. */
+void gwc_client_stream_moved(struct gwc_client *client, const struct gwc_stream *stream)
 {
+    gwc_server_set_moved(gwc_stream_server(stream), true);
+    if (!client->nudging && !client->stopping)
+        gw_timer_start(client->nudge_timer, NUDGE_GATHER_MS);
+    client->nudging = true;
+}
+
+void gwc_client_nudge_neighbours(struct gwc_client *client)
+{
+    client->nudging = false;
     for (size_t i = 0; i < client->streams_count; i++)
-        if (client->streams[i] != stream && gwc_stream_server(client->streams[i]) == gwc_stream_server(stream))
+        if (gwc_server_moved(gwc_stream_server(client->streams[i])))
             gwc_stream_nudge(client->streams[i]);
+    for (size_t i = 0; i < client->streams_count; i++)
+        gwc_server_set_moved(gwc_stream_server(client->streams[i]), false);
 }
 
 void gwc_client_close_streams(struct gwc_client *client)

@@ -94,7 +94,12 @@ static void on_stream_changed(void *user, struct gwc_stream *stream)
 
     gwc_stream_status(stream, &status);
     if (status.state == GWC_STREAM_RUNNING)
-        gwc_client_nudge_neighbours(user, stream);
+        gwc_client_stream_moved(user, stream);
+}
+
+static void on_nudge_time(void *user)
+{
+    gwc_client_nudge_neighbours(user);
 }
 
 /* ---- the configuration ---- */
@@ -282,6 +287,7 @@ static int client_open(struct gwc_client *client)
     GW_TRY(metrics_open(client));
     GW_TRY(gw_timer_open(&client->tick_timer, client->loop, on_tick, client));
     GW_TRY(gw_timer_open(&client->end_timer, client->loop, on_end_look, client));
+    GW_TRY(gw_timer_open(&client->nudge_timer, client->loop, on_nudge_time, client));
     GW_TRY(gw_http_open(&client->http, client->loop, CONNECTIONS_MAX));
     GW_TRY(gw_rpc_client_open(&client->rpc));
     int loaded = gwc_client_load_gateway(client);
@@ -322,6 +328,7 @@ static void client_close(struct gwc_client *client)
         client->signals[i] = gw_signal_close(client->signals[i]);
     gw_timer_close(client->tick_timer);
     gw_timer_close(client->end_timer);
+    gw_timer_close(client->nudge_timer);
     client->loop = gw_loop_close(client->loop);
     client->metrics = gw_metrics_free(client->metrics);
     gw_problems_done(&client->gateway_problems);

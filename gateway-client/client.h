@@ -45,7 +45,7 @@ struct gwc_client {
     struct gw_rpc_client *rpc;
     struct gw_admin *admin;
     struct gw_signal *signals[3];
-    struct gw_timer *tick_timer, *end_timer;
+    struct gw_timer *tick_timer, *end_timer, *nudge_timer;
     struct gwc_files *gateway_watch, *sources_watch;
     int64_t started_ms;
 
@@ -64,7 +64,7 @@ struct gwc_client {
 
     struct gw_problems gateway_problems, sources_problems; /* of the newest read; empty: it is in force */
     int64_t loaded_ms;
-    bool outbox_full, stopping;
+    bool outbox_full, stopping, nudging; /* nudging: the timer runs */
     char outbox_reason[GW_REASON_MAX];
     int64_t end_at_ms;
 
@@ -79,8 +79,9 @@ int gwc_client_open_outbox(struct gwc_client *client, const struct gwc_spec *spe
 /* Reads the event sources and starts, changes and stops streams. */
 void gwc_client_load_sources(struct gwc_client *client);
 void gwc_client_stream_gone(struct gwc_client *client, struct gwc_stream *stream);
-/* The stream has given something up or changed: what was refused because of it is tried again. */
-void gwc_client_nudge_neighbours(struct gwc_client *client, const struct gwc_stream *stream);
+/* The stream has given something up or changed: what was refused because of it is tried again, soon. */
+void gwc_client_stream_moved(struct gwc_client *client, const struct gwc_stream *stream);
+void gwc_client_nudge_neighbours(struct gwc_client *client);
 /* Watchers that could not be opened are tried again. */
 void gwc_client_retry_watchers(struct gwc_client *client);
 void gwc_client_close_watchers(struct gwc_client *client);

@@ -11,6 +11,7 @@ struct gwc_server {
     struct gw_rpc_client *rpc;
     struct gw_rpc_channel *channel;
     unsigned references;
+    bool moved;
 };
 
 static const char *copy_text(struct gw_arena *arena, const char *text, bool *good)
@@ -89,4 +90,14 @@ struct gw_rpc_channel *gwc_server_channel(struct gwc_server *server, struct gw_r
     if (gw_rpc_channel_open(&server->channel, server->rpc, &options, reason) < 0)
         server->channel = NULL;
     return server->channel;
+}
+
+void gwc_server_set_moved(struct gwc_server *server, bool moved)
+{
+    server->moved = moved;
+}
+
+bool gwc_server_moved(const struct gwc_server *server)
+{
+    return server->moved;
 }

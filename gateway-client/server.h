@@ -16,5 +16,8 @@ struct gwc_server *gwc_server_unref(struct gwc_server *server); /* the last one 
 const struct gwc_server_spec *gwc_server_spec(const struct gwc_server *server);
 /* Opened when first asked for. NULL with words: the address or the TLS files are wrong (asked again later: they may heal). */
 struct gw_rpc_channel *gwc_server_channel(struct gwc_server *server, struct gw_reason *reason);
+/* A mark of its streams: one of them moved, and the others are to look again. */
+void gwc_server_set_moved(struct gwc_server *server, bool moved);
+bool gwc_server_moved(const struct gwc_server *server);
 
 #endif

@@ -84,13 +84,6 @@ static int configuration_copy(struct configuration *copy, struct gwc_server *ser
 
 /* ---- state ---- */
 
-static void stream_tell(struct gwc_stream *stream)
-{
-    gw_series_set(stream->running_series, stream->state == GWC_STREAM_RUNNING ? 1 : 0);
-    if (stream->context->changed != NULL)
-        stream->context->changed(stream->context->user, stream);
-}
-
 static void stream_set(struct gwc_stream *stream, enum gwc_stream_state state, const char *message)
 {
     bool same = stream->state == state && strcmp(stream->message, message) == 0;
@@ -105,7 +98,9 @@ static void stream_set(struct gwc_stream *stream, enum gwc_stream_state state, c
     enum gw_log_level level = trouble ? GW_LOG_WARN : state == GWC_STREAM_RUNNING ? GW_LOG_INFO : GW_LOG_DEBUG;
     gw_log(level, "event source", "source", gwc_stream_key(stream), "state", gwc_stream_state_names[state], "reason",
            message[0] != '\0' ? message : NULL, NULL);
-    stream_tell(stream);
+    gw_series_set(stream->running_series, state == GWC_STREAM_RUNNING ? 1 : 0);
+    if (stream->context->changed != NULL)
+        stream->context->changed(stream->context->user, stream);
 }
 
 static void stream_wait(struct gwc_stream *stream, struct gw_backoff *backoff)
@@ -144,7 +139,6 @@ static void stream_set_refused(struct gwc_stream *stream, const char *words)
     if (words[0] != '\0')
         gw_log(GW_LOG_WARN, "edit refused, the last good configuration keeps running", "source",
                gwc_stream_key(stream), "reason", words, NULL);
-    stream_tell(stream);
 }
 
 /* ---- the link ---- */
@@ -204,7 +198,6 @@ static void on_notice(void *user, bool warning, const char *message)
     snprintf(stream->notice, sizeof(stream->notice), "%s", warning ? message : "");
     gw_log(warning ? GW_LOG_WARN : GW_LOG_INFO, "gateway-server says", "source", gwc_stream_key(stream), "notice",
            message, NULL);
-    stream_tell(stream);
 }
 
 static void ended_words(struct gw_reason *reason, int status, const char *message)
