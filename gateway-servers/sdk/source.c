@@ -363,8 +363,9 @@ void gws_source_writable(struct gws_source *source)
 
 static bool identity_same(const struct gws_identity *a, const struct gws_identity *b)
 {
-    return strcmp(a->gateway, b->gateway) == 0 && strcmp(a->namespace_, b->namespace_) == 0 &&
-           strcmp(a->name, b->name) == 0;
+    /* first what tells thousands apart: each start looks at all that run */
+    return strcmp(a->name, b->name) == 0 && strcmp(a->gateway, b->gateway) == 0 &&
+           strcmp(a->namespace_, b->namespace_) == 0;
 }
 
 static void source_stop(struct gws_source *source)
