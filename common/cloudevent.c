@@ -181,8 +181,8 @@ static bool is_hex(char byte)
     return (byte >= '0' && byte <= '9') || ((byte | 0x20) >= 'a' && (byte | 0x20) <= 'f');
 }
 
-/* The alphabet of RFC 3986 and its percent escapes; which part holds what is left to the receiver. */
-static bool is_uri_reference(struct gw_view text)
+/* Unreserved, sub-delims, percent escapes, and `more`. */
+static bool is_uri_text(struct gw_view text, const char *more)
 {
     for (size_t i = 0; i < text.size; i++) {
         char byte = text.data[i];
@@ -190,24 +190,95 @@ static bool is_uri_reference(struct gw_view text)
         if (byte == '%') {
             if (text.size - i < 3 || !is_hex(text.data[i + 1]) || !is_hex(text.data[i + 2]))
                 return false;
-        } else if (!is_letter_or_digit(byte) && (byte == '\0' || strchr("-._~:/?#[]@!$&'()*+,;=", byte) == NULL)) {
+        } else if (!is_letter_or_digit(byte) &&
+                   (byte == '\0' || (strchr("-._~!$&'()*+,;=", byte) == NULL && strchr(more, byte) == NULL))) {
             return false;
         }
     }
     return true;
 }
 
-static bool has_scheme(struct gw_view text)
+/* Cuts off what stands before the first of `stops`; all, when none of them is there. */
+static struct gw_view uri_cut(struct gw_view *rest, const char *stops)
+{
+    size_t size = 0;
+
+    while (size < rest->size && (rest->data[size] == '\0' || strchr(stops, rest->data[size]) == NULL))
+        size++;
+    struct gw_view piece = gw_view(rest->data, size);
+    *rest = gw_view(rest->data + size, rest->size - size);
+    return piece;
+}
+
+static bool uri_starts(struct gw_view text, char byte)
+{
+    return text.size > 0 && text.data[0] == byte;
+}
+
+/* The bytes of "scheme:" at the start; 0: there is none. */
+static size_t uri_scheme_size(struct gw_view text)
 {
     if (text.size == 0 || !is_letter_or_digit(text.data[0]) || text.data[0] <= '9')
-        return false;
+        return 0;
     for (size_t i = 1; i < text.size; i++) {
         if (text.data[i] == ':')
-            return true;
-        if (!is_letter_or_digit(text.data[i]) && strchr("+-.", text.data[i]) == NULL)
+            return i + 1;
+        if (!is_letter_or_digit(text.data[i]) && (text.data[i] == '\0' || strchr("+-.", text.data[i]) == NULL))
+            return 0;
+    }
+    return 0;
+}
+
+/* [ userinfo "@" ] host [ ":" port ] */
+static bool is_uri_authority(struct gw_view text)
+{
+    struct gw_view host = text, user = uri_cut(&host, "@");
+    struct gw_view address;
+
+    if (host.size == 0)
+        host = text;
+    else if (!is_uri_text(user, ":"))
+        return false;
+    else
+        host = gw_view(host.data + 1, host.size - 1);
+    if (uri_starts(host, '[')) {
+        host = gw_view(host.data + 1, host.size - 1);
+        address = uri_cut(&host, "]");
+        if (host.size == 0 || !is_uri_text(address, ":"))
+            return false;
+        host = gw_view(host.data + 1, host.size - 1);
+    } else if (!is_uri_text(uri_cut(&host, ":"), "")) {
+        return false;
+    }
+    for (size_t i = 0; i < host.size; i++)
+        if (i == 0 ? host.data[i] != ':' : host.data[i] < '0' || host.data[i] > '9')
+            return false;
+    return true;
+}
+
+/* RFC 3986, 4.1. */
+static bool is_uri_reference(struct gw_view text)
+{
+    size_t scheme = uri_scheme_size(text);
+    struct gw_view rest = gw_view(text.data + scheme, text.size - scheme), first = rest;
+
+    /* without a scheme, a colon in the first segment would make one */
+    uri_cut(&first, ":/?#");
+    if (scheme == 0 && uri_starts(first, ':'))
+        return false;
+    if (rest.size >= 2 && memcmp(rest.data, "//", 2) == 0) {
+        rest = gw_view(rest.data + 2, rest.size - 2);
+        if (!is_uri_authority(uri_cut(&rest, "/?#")))
             return false;
     }
-    return false;
+    if (!is_uri_text(uri_cut(&rest, "?#"), ":@/"))
+        return false;
+    if (uri_starts(rest, '?')) {
+        rest = gw_view(rest.data + 1, rest.size - 1);
+        if (!is_uri_text(uri_cut(&rest, "#"), ":@/?"))
+            return false;
+    }
+    return rest.size == 0 || is_uri_text(gw_view(rest.data + 1, rest.size - 1), ":@/?");
 }
 
 static bool is_token(const char *data, size_t size)
@@ -292,7 +363,7 @@ static bool check_uris(const struct gw_event_fields *fields, struct gw_reason *r
                       (int)GW_MIN(fields->source.size, 200), fields->source.data);
         return false;
     }
-    if (fields->data_schema.size > 0 && (!is_uri_reference(fields->data_schema) || !has_scheme(fields->data_schema))) {
+    if (fields->data_schema.size > 0 && (!is_uri_reference(fields->data_schema) || uri_scheme_size(fields->data_schema) == 0)) {
         gw_reason_set(reason, "dataschema: is not an absolute URI (RFC 3986)");
         return false;
     }
