@@ -88,7 +88,7 @@ def kill_at_random(gateway, kills, rng):
     """Kills one process or several at once, `kills` in all, and starts them again at once."""
     done = collections.Counter()
     while sum(done.values()) < kills:
-        time.sleep(rng.uniform(0.05, 1.1) * SLOW)  # the random moment
+        time.sleep(rng.uniform(0.05, 1.1) * SLOW ** 0.5)  # the random moment
         victims = rng.choices([["client"], ["webhook"], ["calendar"], ["client", "webhook"], GATEWAY_PARTS], [5, 4, 1, 2, 1])[0]
         for name in victims:
             assert gateway.processes[name].running(), f"{name} ended by itself"
