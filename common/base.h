@@ -8,14 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GW_MUST_CHECK                 __attribute__((warn_unused_result))
-#define GW_PRINTF(text, first)        __attribute__((format(printf, text, first)))
-#define GW_SENTINEL                   __attribute__((sentinel))
-#define GW_NORETURN                   __attribute__((noreturn))
-#define GW_UNUSED                     __attribute__((unused))
-#define GW_COUNT_OF(array)            (sizeof(array) / sizeof((array)[0]))
-#define GW_MIN(a, b)                  ((a) < (b) ? (a) : (b))
-#define GW_MAX(a, b)                  ((a) > (b) ? (a) : (b))
+#define GW_MUST_CHECK          __attribute__((warn_unused_result))
+#define GW_PRINTF(text, first) __attribute__((format(printf, text, first)))
+#define GW_SENTINEL            __attribute__((sentinel))
+#define GW_NORETURN            __attribute__((noreturn))
+#define GW_UNUSED              __attribute__((unused))
+#define GW_COUNT_OF(array)     (sizeof(array) / sizeof((array)[0]))
+#define GW_MIN(a, b)           ((a) < (b) ? (a) : (b))
+#define GW_MAX(a, b)           ((a) > (b) ? (a) : (b))
 
 /* The struct that holds `member`, from a pointer to it. */
 #define GW_CONTAINER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))

@@ -16,12 +16,17 @@ const char *const gw_event_mode_names[] = {
 
 /* Every view of the fields, so that size and copy cannot disagree. */
 static const size_t event_views[] = {
-    offsetof(struct gw_event_fields, id),           offsetof(struct gw_event_fields, source),
-    offsetof(struct gw_event_fields, type),         offsetof(struct gw_event_fields, subject),
+    offsetof(struct gw_event_fields, id),
+    offsetof(struct gw_event_fields, source),
+    offsetof(struct gw_event_fields, type),
+    offsetof(struct gw_event_fields, subject),
     offsetof(struct gw_event_fields, data_content_type),
-    offsetof(struct gw_event_fields, data_schema),  offsetof(struct gw_event_fields, partition_key),
-    offsetof(struct gw_event_fields, gateway),      offsetof(struct gw_event_fields, event_source),
-    offsetof(struct gw_event_fields, kind),         offsetof(struct gw_event_fields, data),
+    offsetof(struct gw_event_fields, data_schema),
+    offsetof(struct gw_event_fields, partition_key),
+    offsetof(struct gw_event_fields, gateway),
+    offsetof(struct gw_event_fields, event_source),
+    offsetof(struct gw_event_fields, kind),
+    offsetof(struct gw_event_fields, data),
 };
 
 static struct gw_view *event_view_at(const struct gw_event_fields *fields, size_t index)
@@ -154,7 +159,8 @@ bool gw_event_text_legal(struct gw_view text)
 static bool check_string(const char *name, struct gw_view value, struct gw_reason *reason)
 {
     if (value.size > GW_EVENT_ATTRIBUTE_MAX) {
-        gw_reason_set(reason, "%s: %zu bytes, at most %d are taken", name, value.size, GW_EVENT_ATTRIBUTE_MAX);
+        gw_reason_set(reason, "%s: %zu bytes, at most %d are taken", name, value.size,
+                      GW_EVENT_ATTRIBUTE_MAX);
         return false;
     }
     if (!gw_utf8_valid(value)) {
@@ -190,8 +196,8 @@ static bool is_uri_text(struct gw_view text, const char *more)
         if (byte == '%') {
             if (text.size - i < 3 || !is_hex(text.data[i + 1]) || !is_hex(text.data[i + 2]))
                 return false;
-        } else if (!is_letter_or_digit(byte) &&
-                   (byte == '\0' || (strchr("-._~!$&'()*+,;=", byte) == NULL && strchr(more, byte) == NULL))) {
+        } else if (!is_letter_or_digit(byte) && (byte == '\0' || (strchr("-._~!$&'()*+,;=", byte) == NULL &&
+                                                                  strchr(more, byte) == NULL))) {
             return false;
         }
     }
@@ -223,7 +229,8 @@ static size_t uri_scheme_size(struct gw_view text)
     for (size_t i = 1; i < text.size; i++) {
         if (text.data[i] == ':')
             return i + 1;
-        if (!is_letter_or_digit(text.data[i]) && (text.data[i] == '\0' || strchr("+-.", text.data[i]) == NULL))
+        if (!is_letter_or_digit(text.data[i]) &&
+            (text.data[i] == '\0' || strchr("+-.", text.data[i]) == NULL))
             return 0;
     }
     return 0;
@@ -363,7 +370,8 @@ static bool check_uris(const struct gw_event_fields *fields, struct gw_reason *r
                       (int)GW_MIN(fields->source.size, 200), fields->source.data);
         return false;
     }
-    if (fields->data_schema.size > 0 && (!is_uri_reference(fields->data_schema) || uri_scheme_size(fields->data_schema) == 0)) {
+    if (fields->data_schema.size > 0 &&
+        (!is_uri_reference(fields->data_schema) || uri_scheme_size(fields->data_schema) == 0)) {
         gw_reason_set(reason, "dataschema: is not an absolute URI (RFC 3986)");
         return false;
     }
@@ -376,8 +384,8 @@ static bool check_uris(const struct gw_event_fields *fields, struct gw_reason *r
 
 static bool name_is_taken(const struct gw_event_fields *fields, size_t index)
 {
-    static const char *const core[] = {"id",      "source", "specversion", "type", "datacontenttype", "dataschema",
-                                       "subject", "time",   "data"};
+    static const char *const core[] = {"id",         "source",  "specversion", "type", "datacontenttype",
+                                       "dataschema", "subject", "time",        "data"};
     struct gw_view name = fields->extensions[index].name;
 
     for (size_t i = 0; i < GW_COUNT_OF(core); i++)
@@ -398,7 +406,8 @@ static bool check_kind(const struct gw_extension *extension, const char *name, s
         gw_reason_set(reason, "%s: a Boolean is true or false", name);
         return false;
     }
-    if (extension->kind == GW_EXTENSION_INTEGER && !gw_text_i64(extension->value, INT32_MIN, INT32_MAX, &number)) {
+    if (extension->kind == GW_EXTENSION_INTEGER &&
+        !gw_text_i64(extension->value, INT32_MIN, INT32_MAX, &number)) {
         gw_reason_set(reason, "%s: an Integer is a whole number of 32 bits", name);
         return false;
     }

@@ -7,9 +7,9 @@
 #include "common/fault.h"
 
 enum {
-    GW_EVENT_ATTRIBUTE_MAX = 65536,  /* bytes of one attribute */
-    GW_EVENT_NAME_MAX = 64,          /* bytes of the name of an extension */
-    GW_EVENT_EXTENSIONS_MAX = 64,    /* extensions of one event */
+    GW_EVENT_ATTRIBUTE_MAX = 65536, /* bytes of one attribute */
+    GW_EVENT_NAME_MAX = 64,         /* bytes of the name of an extension */
+    GW_EVENT_EXTENSIONS_MAX = 64,   /* extensions of one event */
 };
 
 /* kinds of attribute values that JSON tells apart; over HTTP binary all are text */
@@ -42,7 +42,8 @@ struct gw_event {
     size_t size;                   /* bytes it occupies, for limits */
     int references;                /* atomic */
 };
-struct gw_event *gw_event_new(const struct gw_event_fields *fields) GW_MUST_CHECK; /* copies; NULL without memory */
+struct gw_event *
+gw_event_new(const struct gw_event_fields *fields) GW_MUST_CHECK; /* copies; NULL without memory */
 struct gw_event *gw_event_ref(struct gw_event *event);
 struct gw_event *gw_event_unref(struct gw_event *event);
 GW_DEFINE_CLEANUP(struct gw_event *, gw_event_unref)
@@ -57,9 +58,9 @@ enum gw_event_mode {
     GW_EVENT_STRUCTURED,
     GW_EVENT_BINARY,
     GW_EVENT_BATCH,
-    GW_EVENT_LEGACY,          /* Argo up to v0.11: {"context": …, "payload": base64} */
-    GW_EVENT_LEGACY_03,       /* Argo v0.12 to v0.15: CloudEvents 0.3 binary */
-    GW_EVENT_LEGACY_03_JSON,  /* Argo v0.16: CloudEvents 0.3 structured, no Content-Type */
+    GW_EVENT_LEGACY,         /* Argo up to v0.11: {"context": …, "payload": base64} */
+    GW_EVENT_LEGACY_03,      /* Argo v0.12 to v0.15: CloudEvents 0.3 binary */
+    GW_EVENT_LEGACY_03_JSON, /* Argo v0.16: CloudEvents 0.3 structured, no Content-Type */
 };
 /* structured binary batch legacy legacy-0.3 legacy-0.3-json; NULL-terminated, in enum order. */
 extern const char *const gw_event_mode_names[];
@@ -74,7 +75,8 @@ int gw_event_encode(const struct gw_event *const *events, size_t count, enum gw_
 /* A CloudEvent that came in by HTTP. Header lookup is handed in. */
 struct gw_event_source_http {
     const char *(*header)(const void *request, const char *name);
-    void (*headers)(const void *request, void (*each)(void *user, const char *name, const char *value), void *user);
+    void (*headers)(const void *request, void (*each)(void *user, const char *name, const char *value),
+                    void *user);
     const void *request;
     struct gw_view body;
 };

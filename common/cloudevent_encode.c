@@ -134,8 +134,8 @@ static void structured_event(struct gw_bytes *body, const struct gw_event_fields
     gw_bytes_append_char(body, '}');
 }
 
-static void encode_structured(const struct gw_event_fields *fields, struct gw_bytes *headers, size_t *headers_count,
-                              struct gw_bytes *body)
+static void encode_structured(const struct gw_event_fields *fields, struct gw_bytes *headers,
+                              size_t *headers_count, struct gw_bytes *body)
 {
     header_line(headers, headers_count, structured_type);
     structured_event(body, fields);
@@ -156,7 +156,8 @@ static void encode_batch(const struct gw_event *const *events, size_t count, str
 
 /* ---- binary ---- */
 
-static void header_attribute(struct gw_bytes *headers, size_t *count, struct gw_view name, struct gw_view value)
+static void header_attribute(struct gw_bytes *headers, size_t *count, struct gw_view name,
+                             struct gw_view value)
 {
     if (value.size == 0)
         return;

@@ -12,17 +12,17 @@ struct decode {
     struct gw_event_fields fields;
     struct gw_extension extensions[GW_EVENT_EXTENSIONS_MAX];
     struct gw_view specversion;
-    unsigned seen;            /* attributes that were there, by bit of their place in `attributes` */
-    bool base64;              /* 0.3: datacontentencoding */
+    unsigned seen; /* attributes that were there, by bit of their place in `attributes` */
+    bool base64;   /* 0.3: datacontentencoding */
     bool has_data;
     bool has_data_base64;
-    struct gw_view data_raw;  /* structured: the tokens */
+    struct gw_view data_raw; /* structured: the tokens */
     struct gw_view data_base64_raw;
     struct gw_arena arena;
-    struct gw_bytes text;     /* one decoded value at a time */
+    struct gw_bytes text; /* one decoded value at a time */
     struct gw_bytes data;
-    const char *where;        /* before each message: "", "event 3: " */
-    int verdict;              /* of the walk over the headers: 0, GW_EVENT_BAD or a fault */
+    const char *where; /* before each message: "", "event 3: " */
+    int verdict;       /* of the walk over the headers: 0, GW_EVENT_BAD or a fault */
     struct gw_reason *reason;
 };
 
@@ -69,8 +69,17 @@ static int decode_keep(struct decode *decode, struct gw_view *ret_value)
 /* ---- attributes, the same in all modes ---- */
 
 enum attribute {
-    ATTRIBUTE_SPECVERSION, ATTRIBUTE_ID, ATTRIBUTE_SOURCE, ATTRIBUTE_TYPE, ATTRIBUTE_SUBJECT, ATTRIBUTE_TIME,
-    ATTRIBUTE_CONTENT_TYPE, ATTRIBUTE_SCHEMA, ATTRIBUTE_SCHEMA_03, ATTRIBUTE_ENCODING_03, ATTRIBUTE_PARTITION_KEY,
+    ATTRIBUTE_SPECVERSION,
+    ATTRIBUTE_ID,
+    ATTRIBUTE_SOURCE,
+    ATTRIBUTE_TYPE,
+    ATTRIBUTE_SUBJECT,
+    ATTRIBUTE_TIME,
+    ATTRIBUTE_CONTENT_TYPE,
+    ATTRIBUTE_SCHEMA,
+    ATTRIBUTE_SCHEMA_03,
+    ATTRIBUTE_ENCODING_03,
+    ATTRIBUTE_PARTITION_KEY,
     ATTRIBUTES_COUNT,
 };
 static const char *const attributes[ATTRIBUTES_COUNT] = {
@@ -210,7 +219,7 @@ static int decode_base64(struct decode *decode, struct gw_view text, const char 
 struct binary {
     struct decode *decode;
     bool is_03;
-    bool any;  /* an attribute that only CloudEvents have */
+    bool any; /* an attribute that only CloudEvents have */
 };
 
 static void binary_look(void *user, const char *name, const char *value)
@@ -227,14 +236,16 @@ static void binary_look(void *user, const char *name, const char *value)
 
 /* HTTP binding 3.1.3.2: a quoted string is unquoted first, then percent escapes are decoded once. A stray '%' is refused:
  * its sender did not encode, and taking it literally would make two ids of one. */
-static int binary_value(struct decode *decode, const char *name, const char *header, struct gw_view *ret_value)
+static int binary_value(struct decode *decode, const char *name, const char *header,
+                        struct gw_view *ret_value)
 {
     struct gw_view value = gw_view_trim(gw_view_text(header));
     char *unquoted = NULL;
     size_t size = 0;
 
     if (value.size > 3 * (size_t)GW_EVENT_ATTRIBUTE_MAX)
-        return DECODE_BAD(decode, "%s: %zu bytes, at most %d are taken", name, value.size, GW_EVENT_ATTRIBUTE_MAX);
+        return DECODE_BAD(decode, "%s: %zu bytes, at most %d are taken", name, value.size,
+                          GW_EVENT_ATTRIBUTE_MAX);
     if (value.size >= 2 && value.data[0] == '"' && value.data[value.size - 1] == '"') {
         unquoted = gw_arena_copy(&decode->arena, gw_view(value.data + 1, value.size - 2));
         if (unquoted == NULL)
@@ -321,7 +332,8 @@ static bool is_null(struct gw_view token)
 }
 
 /* The text between the quotes where nothing is escaped, else a decoded copy. */
-static int token_text(struct decode *decode, struct gw_view token, const char *name, struct gw_view *ret_value)
+static int token_text(struct decode *decode, struct gw_view token, const char *name,
+                      struct gw_view *ret_value)
 {
     if (token.size < 2 || token.data[0] != '"')
         return DECODE_BAD(decode, "%s: must be a text", name);
@@ -548,8 +560,9 @@ static int decode_request(struct decode *decode, const struct gw_event_source_ht
         return decode_structured(decode, http->body, each, user);
     if (gw_view_is_nocase(media_type, "application/cloudevents-batch+json"))
         return decode_batch(decode, http->body, each, user);
-    gw_reason_set(decode->reason, "Content-Type: \"%.*s\" is not known, application/cloudevents+json and "
-                                  "application/cloudevents-batch+json are",
+    gw_reason_set(decode->reason,
+                  "Content-Type: \"%.*s\" is not known, application/cloudevents+json and "
+                  "application/cloudevents-batch+json are",
                   (int)GW_MIN(media_type.size, 100), media_type.data);
     return GW_EVENT_FORMAT;
 }

@@ -14,7 +14,8 @@ void gw_event_encode_legacy(const struct gw_event_fields *fields, struct gw_byte
                             size_t *ret_headers_count, struct gw_bytes *body);
 void gw_event_encode_legacy_03(const struct gw_event_fields *fields, struct gw_bytes *headers,
                                size_t *ret_headers_count, struct gw_bytes *body, bool *ret_body_is_data);
-void gw_event_encode_legacy_03_json(const struct gw_event_fields *fields, struct gw_bytes *body); /* no headers */
+void gw_event_encode_legacy_03_json(const struct gw_event_fields *fields,
+                                    struct gw_bytes *body); /* no headers */
 
 /* A header line: "Name: " and the rest, which the caller appends and ends by gw_event_header_end(). */
 static inline void gw_event_header_end(struct gw_bytes *headers, size_t *count)

@@ -54,8 +54,10 @@ enum { GW_PROBLEMS_MAX = 200 };
 struct gw_problems {
     struct gw_problem *items;
     size_t count;
-    const char *file; /* what is added next is about this file; borrowed, set by whoever reads the file; NULL: none */
-    size_t dropped; /* more than GW_PROBLEMS_MAX, or no memory for them: a text is bad if count + dropped > 0 */
+    const char *
+        file; /* what is added next is about this file; borrowed, set by whoever reads the file; NULL: none */
+    size_t
+        dropped; /* more than GW_PROBLEMS_MAX, or no memory for them: a text is bad if count + dropped > 0 */
 };
 
 void gw_problems_add(struct gw_problems *problems, const char *path, int line, const char *format, ...)

@@ -17,15 +17,15 @@ GW_DEFINE_CLEANUP(struct gw_http *, gw_http_close)
 
 /* Everything is copied. NULL or 0 where not wanted. */
 struct gw_http_options {
-    const char *url;          /* http:// or https:// (also http+unix://%2Fpath/… is refused: not supported) */
+    const char *url; /* http:// or https:// (also http+unix://%2Fpath/… is refused: not supported) */
     const char *const *headers; /* "Name: value", ended by NULL; sent with each request */
-    int64_t timeout_ms;       /* of the whole request; 0: 30 s */
+    int64_t timeout_ms;         /* of the whole request; 0: 30 s */
     int64_t connect_timeout_ms; /* 0: 10 s */
     const char *ca_file, *certificate_file, *key_file;
-    const char *server_name;  /* TLS name to expect instead of the URL's host */
-    bool insecure;            /* do not verify: said loudly by whoever sets it */
+    const char *server_name;         /* TLS name to expect instead of the URL's host */
+    bool insecure;                   /* do not verify: said loudly by whoever sets it */
     const char *username, *password; /* basic */
-    const char *bearer;       /* token */
+    const char *bearer;              /* token */
 };
 /* -EINVAL with words: the URL is not one, or a file cannot be read. */
 int gw_http_target_open(struct gw_http_target **ret_target, struct gw_http *http,
@@ -34,20 +34,27 @@ int gw_http_target_open(struct gw_http_target **ret_target, struct gw_http *http
 struct gw_http_target *gw_http_target_close(struct gw_http_target *target);
 GW_DEFINE_CLEANUP(struct gw_http_target *, gw_http_target_close)
 
-enum gw_http_method { GW_HTTP_GET, GW_HTTP_POST, GW_HTTP_PUT, GW_HTTP_PATCH, GW_HTTP_DELETE, GW_HTTP_OPTIONS };
+enum gw_http_method {
+    GW_HTTP_GET,
+    GW_HTTP_POST,
+    GW_HTTP_PUT,
+    GW_HTTP_PATCH,
+    GW_HTTP_DELETE,
+    GW_HTTP_OPTIONS
+};
 
 struct gw_http_request {
     enum gw_http_method method;
-    const char *path;               /* appended to the target's URL; NULL: nothing */
-    const char *const *headers;     /* as in options, added to those; borrowed until send returns */
-    struct gw_view body;            /* borrowed until done() */
+    const char *path;           /* appended to the target's URL; NULL: nothing */
+    const char *const *headers; /* as in options, added to those; borrowed until send returns */
+    struct gw_view body;        /* borrowed until done() */
 };
 
 struct gw_http_answer {
-    int status;              /* HTTP status; 0: there was none, see `fault` */
-    const char *fault;       /* in words, with the host: "127.0.0.1:9300: connection refused"; "" when status > 0 */
-    int64_t retry_after_ms;  /* of Retry-After (seconds or HTTP date); -1: none */
-    struct gw_view body;     /* at most GW_HTTP_ANSWER_MAX bytes are kept; borrowed during done() */
+    int status;        /* HTTP status; 0: there was none, see `fault` */
+    const char *fault; /* in words, with the host: "127.0.0.1:9300: connection refused"; "" when status > 0 */
+    int64_t retry_after_ms; /* of Retry-After (seconds or HTTP date); -1: none */
+    struct gw_view body;    /* at most GW_HTTP_ANSWER_MAX bytes are kept; borrowed during done() */
     struct gw_view content_type;
     int64_t took_ms;
 };
@@ -57,6 +64,6 @@ struct gw_http_answer {
 int gw_http_send(struct gw_http_target *target, const struct gw_http_request *request,
                  void (*done)(void *user, const struct gw_http_answer *answer), void *user,
                  struct gw_http_call **ret_call) GW_MUST_CHECK; /* ret_call may be NULL */
-void gw_http_cancel(struct gw_http_call *call);                /* done() is not called */
+void gw_http_cancel(struct gw_http_call *call);                 /* done() is not called */
 
 #endif

@@ -25,13 +25,14 @@ struct gw_listener_hooks {
 };
 
 struct gw_listener_options {
-    const char *address;         /* "127.0.0.1", "0.0.0.0", "::1", …; NULL or "::": all of IPv4 and IPv6 */
-    uint16_t port;               /* 0: the system chooses, see gw_listener_port() */
+    const char *address; /* "127.0.0.1", "0.0.0.0", "::1", …; NULL or "::": all of IPv4 and IPv6 */
+    uint16_t port;       /* 0: the system chooses, see gw_listener_port() */
     const char *certificate_file, *key_file; /* both or neither: TLS. Re-read when the files change */
-    int64_t idle_timeout_ms;     /* 0: 60 s: to wait for a request, to receive the whole of it, and for a reader of the
+    int64_t
+        idle_timeout_ms; /* 0: 60 s: to wait for a request, to receive the whole of it, and for a reader of the
                                   * answer to go on; then the connection is cut. Waiting for a reply is not limited */
-    size_t header_size_max;      /* 0: 32 KiB; more is answered 431 */
-    size_t connections_max;      /* 0: 1,000; more wait until one is over */
+    size_t header_size_max; /* 0: 32 KiB; more is answered 431 */
+    size_t connections_max; /* 0: 1,000; more wait until one is over */
 };
 
 /* "127.0.0.1:9301", "[::1]:9301", "localhost:9301", ":9301" (all addresses: `address` is "") in its two parts.
@@ -42,8 +43,8 @@ int gw_address_split(const char *text, char address[static GW_ADDRESS_MAX], uint
 
 /* -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, -EINVAL (address, certificate), with words. */
 int gw_listener_open(struct gw_listener **ret_listener, struct gw_loop *loop,
-                     const struct gw_listener_options *options, const struct gw_listener_hooks *hooks, void *user,
-                     struct gw_reason *reason) GW_MUST_CHECK;
+                     const struct gw_listener_options *options, const struct gw_listener_hooks *hooks,
+                     void *user, struct gw_reason *reason) GW_MUST_CHECK;
 /* Stops listening; requests that still wait for a reply are answered 503, all that hooks have seen get their `ended`
  * before this returns. May be called in a hook, which must not touch its request afterwards. */
 struct gw_listener *gw_listener_close(struct gw_listener *listener);
@@ -66,9 +67,10 @@ void *gw_request_user(const struct gw_request *request);
 
 /* Answers; once a request, a second answer is ignored. `headers`: "Name: value" lines ended by NULL, or NULL.
  * Everything is copied. Content-Type of a body goes into `headers`. */
-void gw_request_reply(struct gw_request *request, int status, const char *const *headers, struct gw_view body);
+void gw_request_reply(struct gw_request *request, int status, const char *const *headers,
+                      struct gw_view body);
 /* application/problem+json (RFC 9457): {"status", "title", "detail"}. */
-void gw_request_problem(struct gw_request *request, int status, const char *const *headers, const char *format, ...)
-    GW_PRINTF(4, 5);
+void gw_request_problem(struct gw_request *request, int status, const char *const *headers,
+                        const char *format, ...) GW_PRINTF(4, 5);
 
 #endif

@@ -231,7 +231,8 @@ struct head_look {
 static bool name_is_token(const char *name)
 {
     for (; *name != '\0'; name++)
-        if ((unsigned char)*name <= ' ' || (unsigned char)*name >= 127 || strchr("\"(),/:;<=>?@[\\]{}", *name) != NULL)
+        if ((unsigned char)*name <= ' ' || (unsigned char)*name >= 127 ||
+            strchr("\"(),/:;<=>?@[\\]{}", *name) != NULL)
             return false;
     return true;
 }

@@ -31,9 +31,9 @@ void gw_loop_post(struct gw_loop *loop, struct gw_task *task);
 bool gw_task_queued(const struct gw_task *task);
 
 struct gw_timer;
-int gw_timer_open(struct gw_timer **ret_timer, struct gw_loop *loop, void (*fire)(void *user), void *user)
-    GW_MUST_CHECK;
-struct gw_timer *gw_timer_close(struct gw_timer *timer); /* never fires again; may be called in `fire` */
+int gw_timer_open(struct gw_timer **ret_timer, struct gw_loop *loop, void (*fire)(void *user),
+                  void *user) GW_MUST_CHECK;
+struct gw_timer *gw_timer_close(struct gw_timer *timer);      /* never fires again; may be called in `fire` */
 void gw_timer_start(struct gw_timer *timer, int64_t wait_ms); /* one shot; replaces an earlier start */
 void gw_timer_stop(struct gw_timer *timer);
 
@@ -53,8 +53,8 @@ int gw_watch_open(struct gw_watch **ret_watch, struct gw_loop *loop, const char 
 struct gw_watch *gw_watch_close(struct gw_watch *watch);
 
 struct gw_signal;
-int gw_signal_open(struct gw_signal **ret_signal, struct gw_loop *loop, int number, void (*caught)(void *user),
-                   void *user) GW_MUST_CHECK;
+int gw_signal_open(struct gw_signal **ret_signal, struct gw_loop *loop, int number,
+                   void (*caught)(void *user), void *user) GW_MUST_CHECK;
 struct gw_signal *gw_signal_close(struct gw_signal *signal);
 
 #endif

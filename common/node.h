@@ -8,12 +8,12 @@ enum gw_node_kind { GW_NODE_NULL, GW_NODE_BOOL, GW_NODE_NUMBER, GW_NODE_TEXT, GW
 
 struct gw_node {
     enum gw_node_kind kind;
-    int line;              /* from 1 */
-    int text_line;         /* TEXT: of its first line: behind the `|` of a YAML block, else as `line` */
-    bool truth;            /* BOOL */
-    const char *text;      /* TEXT: the value; NUMBER: as written, in JSON's notation; NUL-terminated */
-    size_t text_size;      /* may differ from strlen(text): YAML and JSON can carry a NUL */
-    const char *key;       /* member of a MAP: its key; NULL otherwise */
+    int line;         /* from 1 */
+    int text_line;    /* TEXT: of its first line: behind the `|` of a YAML block, else as `line` */
+    bool truth;       /* BOOL */
+    const char *text; /* TEXT: the value; NUMBER: as written, in JSON's notation; NUL-terminated */
+    size_t text_size; /* may differ from strlen(text): YAML and JSON can carry a NUL */
+    const char *key;  /* member of a MAP: its key; NULL otherwise */
     int key_line;
     struct gw_node *first; /* LIST, MAP: children in order */
     struct gw_node *next;  /* sibling */

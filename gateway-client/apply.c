@@ -19,8 +19,9 @@ static void log_problems(const char *file, const struct gw_problems *problems)
 {
     for (size_t i = 0; i < problems->count; i++) {
         const struct gw_problem *problem = &problems->items[i];
-        gw_log(GW_LOG_ERROR, problem->message, "file", problem->file != NULL ? problem->file : file, "line", problem->line > 0 ? GW_NUMBER(problem->line) : NULL,
-               "path", problem->path[0] != '\0' ? problem->path : NULL, NULL);
+        gw_log(GW_LOG_ERROR, problem->message, "file", problem->file != NULL ? problem->file : file, "line",
+               problem->line > 0 ? GW_NUMBER(problem->line) : NULL, "path",
+               problem->path[0] != '\0' ? problem->path : NULL, NULL);
     }
 }
 
@@ -68,8 +69,8 @@ static void watcher_open(struct gwc_client *client, struct gwc_watcher *watcher)
 {
     struct gw_reason reason = {""};
 
-    if (gwc_delivery_open(&watcher->delivery, client->loop, client->outbox, client->http, watcher->spec, client->metrics,
-                          &reason) == 0) {
+    if (gwc_delivery_open(&watcher->delivery, client->loop, client->outbox, client->http, watcher->spec,
+                          client->metrics, &reason) == 0) {
         gw_log(GW_LOG_INFO, "watcher", "watcher", watcher->spec->name, "url", watcher->spec->url, "mode",
                watcher->spec->mode_name, NULL);
         if (watcher->spec->insecure_skip_verify)
@@ -82,7 +83,8 @@ static void watcher_open(struct gwc_client *client, struct gwc_watcher *watcher)
     if (reason.text[0] == '\0')
         gw_reason_set(&reason, "%s", gw_fault_trace());
     if (strcmp(watcher->reason, reason.text) != 0)
-        gw_log(GW_LOG_ERROR, "watcher cannot be opened", "watcher", watcher->spec->name, "reason", reason.text, NULL);
+        gw_log(GW_LOG_ERROR, "watcher cannot be opened", "watcher", watcher->spec->name, "reason",
+               reason.text, NULL);
     memcpy(watcher->reason, reason.text, sizeof(watcher->reason));
 }
 
@@ -108,7 +110,8 @@ static int watchers_apply(struct gwc_client *client, struct gwc_spec_version *ve
     if (watchers == NULL)
         return GW_RAISE(-ENOMEM);
     for (size_t i = 0; i < spec->watchers_count; i++) {
-        struct gwc_watcher *old = watcher_find(client->watchers, client->watchers_count, spec->watchers[i].name);
+        struct gwc_watcher *old =
+            watcher_find(client->watchers, client->watchers_count, spec->watchers[i].name);
         if (old != NULL && gwc_watcher_spec_equal(old->spec, &spec->watchers[i])) {
             watchers[i] = *old; /* goes on undisturbed, with the words of the old version */
             old->spec = NULL;
@@ -141,7 +144,8 @@ static void watchers_forget(struct gwc_client *client)
         return;
     for (size_t i = 0; i < count; i++) {
         if (watcher_find(client->watchers, client->watchers_count, names[i]) == NULL) {
-            gw_log(GW_LOG_INFO, "watcher is gone from the spec, its backlog is dropped", "watcher", names[i], NULL);
+            gw_log(GW_LOG_INFO, "watcher is gone from the spec, its backlog is dropped", "watcher", names[i],
+                   NULL);
             gwc_outbox_watcher_remove(client->outbox, names[i]);
         }
         free(names[i]);
@@ -175,9 +179,10 @@ static int gateway_check_name(struct gwc_client *client, const struct gwc_spec *
     }
     if (strcmp(client->name, spec->name) == 0 && strcmp(client->namespace_, spec->namespace_) == 0)
         return 0;
-    gw_problems_add(&client->gateway_problems, "metadata.name", 0,
-                    "the name of a running gateway does not change (it is %s/%s): restart it to take the new one",
-                    client->namespace_, client->name);
+    gw_problems_add(
+        &client->gateway_problems, "metadata.name", 0,
+        "the name of a running gateway does not change (it is %s/%s): restart it to take the new one",
+        client->namespace_, client->name);
     return GWC_SPEC_BAD;
 }
 
@@ -202,8 +207,11 @@ static void outbox_mind(struct gwc_client *client, const struct gwc_outbox_spec 
 {
     const struct gwc_outbox_spec *open = &client->outbox_spec;
 
-    if (wanted->size_max != open->size_max || wanted->retention_ns != open->retention_ns || wanted->fsync != open->fsync)
-        gw_log(GW_LOG_WARN, "the outbox keeps the settings that it was opened with: restart the gateway-client to change them",
+    if (wanted->size_max != open->size_max || wanted->retention_ns != open->retention_ns ||
+        wanted->fsync != open->fsync)
+        gw_log(GW_LOG_WARN,
+               "the outbox keeps the settings that it was opened with: restart the gateway-client to change "
+               "them",
                "file", client->options->gateway_file, "path", "spec.outbox", NULL);
 }
 
@@ -243,8 +251,9 @@ int gwc_client_load_gateway(struct gwc_client *client)
         version_unref(version);
         return fault;
     }
-    gw_log(GW_LOG_INFO, "gateway spec in force", "gateway", client->name, "file", client->options->gateway_file,
-           "servers", GW_NUMBER(client->servers_count), "watchers", GW_NUMBER(client->watchers_count), NULL);
+    gw_log(GW_LOG_INFO, "gateway spec in force", "gateway", client->name, "file",
+           client->options->gateway_file, "servers", GW_NUMBER(client->servers_count), "watchers",
+           GW_NUMBER(client->watchers_count), NULL);
     return 0;
 }
 
@@ -368,10 +377,12 @@ static void source_want(struct gwc_client *client, const struct gwc_source *sour
 {
     struct gwc_stream *stream = stream_find(client, source->key);
     struct gwc_server *server = server_find(client, source->type);
-    int fault = stream == NULL ? stream_add(client, source, server) : gwc_stream_update(stream, server, source);
+    int fault =
+        stream == NULL ? stream_add(client, source, server) : gwc_stream_update(stream, server, source);
 
     if (fault < 0)
-        gw_log(GW_LOG_ERROR, "event source cannot be taken up", "source", source->key, "reason", gw_fault_trace(), NULL);
+        gw_log(GW_LOG_ERROR, "event source cannot be taken up", "source", source->key, "reason",
+               gw_fault_trace(), NULL);
 }
 
 /* An entry that cannot be read keeps its last good version running; one that never was good has no stream. */
@@ -399,7 +410,8 @@ static bool source_is_bad(const struct gwc_sources *sources, const char *key)
     return false;
 }
 
-static void plan_carry_out(struct gwc_client *client, const struct gwc_plan *plan, const struct gwc_sources *sources)
+static void plan_carry_out(struct gwc_client *client, const struct gwc_plan *plan,
+                           const struct gwc_sources *sources)
 {
     for (size_t i = 0; i < plan->stop_count; i++) {
         struct gwc_stream *stream = stream_find(client, plan->stop[i]->key);
@@ -436,7 +448,8 @@ static int sources_apply(struct gwc_client *client, struct gwc_sources *sources)
     streams_mind(client, sources);
     sources_bad(client, sources);
     gw_log(GW_LOG_INFO, "event sources in force", "sources", GW_NUMBER(sources->count), "changed",
-           GW_NUMBER(plan.start_count), "kept", GW_NUMBER(plan.kept), "bad", GW_NUMBER(sources->bad_count), NULL);
+           GW_NUMBER(plan.start_count), "kept", GW_NUMBER(plan.kept), "bad", GW_NUMBER(sources->bad_count),
+           NULL);
     gwc_plan_done(&plan);
     gwc_sources_free(client->sources);
     client->sources = sources;

@@ -11,9 +11,9 @@
 #include <string.h>
 
 enum {
-    SETTLE_MS = 100,           /* an editor writes a file in several steps */
-    TICK_MS = 1000,            /* counters are brought up to date */
-    WATCHER_RETRY_TICKS = 5,   /* watchers that could not be opened */
+    SETTLE_MS = 100,         /* an editor writes a file in several steps */
+    TICK_MS = 1000,          /* counters are brought up to date */
+    WATCHER_RETRY_TICKS = 5, /* watchers that could not be opened */
     END_LOOK_MS = 20,
     CONNECTIONS_MAX = 1024,
 };
@@ -43,8 +43,9 @@ static void on_pressure(void *user, bool full, const char *reason)
     struct gwc_client *client = user;
 
     if (client->outbox_full != full)
-        gw_log(full ? GW_LOG_ERROR : GW_LOG_INFO, full ? "outbox takes no more events" : "outbox takes events again",
-               "reason", full ? reason : NULL, NULL);
+        gw_log(full ? GW_LOG_ERROR : GW_LOG_INFO,
+               full ? "outbox takes no more events" : "outbox takes events again", "reason",
+               full ? reason : NULL, NULL);
     client->outbox_full = full;
     snprintf(client->outbox_reason, sizeof(client->outbox_reason), "%s", full ? reason : "");
 }
@@ -74,8 +75,9 @@ int gwc_client_open_outbox(struct gwc_client *client, const struct gwc_spec *spe
     }
     client->outbox_spec = spec->outbox;
     if (set_aside != NULL)
-        gw_log(GW_LOG_ERROR, "THE OUTBOX WAS DAMAGED: it is kept aside, and a new one was made", "file", set_aside,
-               "hint", "copy the file, try sqlite3 .recover on the copy; events in it were not delivered", NULL);
+        gw_log(GW_LOG_ERROR, "THE OUTBOX WAS DAMAGED: it is kept aside, and a new one was made", "file",
+               set_aside, "hint",
+               "copy the file, try sqlite3 .recover on the copy; events in it were not delivered", NULL);
     if (!spec->outbox.fsync)
         gw_log(GW_LOG_WARN, "fsync is off: a crash of the machine may lose acknowledged events", NULL);
     return 0;
@@ -163,7 +165,8 @@ bool gwc_client_ready(void *user, struct gw_reason *reason)
         gw_reason_set(reason, "stopping");
     else if (client->sources == NULL)
         gw_reason_set(reason, "event sources were not read yet: %s",
-                      client->sources_problems.count > 0 ? client->sources_problems.items[0].message : "waiting");
+                      client->sources_problems.count > 0 ? client->sources_problems.items[0].message
+                                                         : "waiting");
     else if (client->outbox_full)
         gw_reason_set(reason, "the outbox takes no more events: %s", client->outbox_reason);
     else
@@ -225,20 +228,23 @@ static int metrics_open(struct gwc_client *client)
     gw_metrics_add_process(metrics);
     client->sources_family =
         gw_metrics_family(metrics, GW_GAUGE, "gateway_sources", "Event sources by state.", "state", NULL, 0);
-    client->context.events = gw_metrics_family(metrics, GW_COUNTER, "gateway_source_events_total",
-                                               "Events made durable, by event source.", "source,type", NULL, 0);
+    client->context.events =
+        gw_metrics_family(metrics, GW_COUNTER, "gateway_source_events_total",
+                          "Events made durable, by event source.", "source,type", NULL, 0);
     client->context.running = gw_metrics_family(metrics, GW_GAUGE, "gateway_source_running",
                                                 "1 while the event source runs.", "source,type", NULL, 0);
     client->context.restarts =
         gw_metrics_family(metrics, GW_COUNTER, "gateway_source_restarts_total",
                           "Streams that ended although they were wanted.", "source,type", NULL, 0);
-    struct gw_family *reloads = gw_metrics_family(metrics, GW_COUNTER, "gateway_configuration_reads_total",
-                                                  "Readings of the configuration, by result.", "result", NULL, 0);
+    struct gw_family *reloads =
+        gw_metrics_family(metrics, GW_COUNTER, "gateway_configuration_reads_total",
+                          "Readings of the configuration, by result.", "result", NULL, 0);
     client->reloads_good = gw_family_series(reloads, &good);
     client->reloads_bad = gw_family_series(reloads, &bad);
-    client->loaded_series =
-        gw_family_series(gw_metrics_family(metrics, GW_GAUGE, "gateway_configuration_loaded_timestamp_seconds",
-                                           "When event sources were last put in force.", "", NULL, 0), NULL);
+    client->loaded_series = gw_family_series(
+        gw_metrics_family(metrics, GW_GAUGE, "gateway_configuration_loaded_timestamp_seconds",
+                          "When event sources were last put in force.", "", NULL, 0),
+        NULL);
     return 0;
 }
 
@@ -265,8 +271,8 @@ static int admin_open(struct gwc_client *client)
         return 0;
     int fault = gw_admin_open(&client->admin, client->loop, &options, &reason);
     if (fault < 0)
-        gw_log(GW_LOG_ERROR, "the admin address cannot be served", "address", options.address, "reason", reason.text,
-               NULL);
+        gw_log(GW_LOG_ERROR, "the admin address cannot be served", "address", options.address, "reason",
+               reason.text, NULL);
     return fault;
 }
 
@@ -320,7 +326,8 @@ static void client_close(struct gwc_client *client)
     client->outbox = gwc_outbox_close(client->outbox);
     if (client->loop != NULL)
         for (int i = 0; i < 50; i++)
-            gw_loop_turn(client->loop, i < 10 ? 0 : 1); /* links free themselves here, and with them their channels */
+            gw_loop_turn(client->loop,
+                         i < 10 ? 0 : 1); /* links free themselves here, and with them their channels */
     client->rpc = gw_rpc_client_close(client->rpc);
     client->admin = gw_admin_close(client->admin);
     client->http = gw_http_close(client->http);

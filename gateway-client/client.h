@@ -10,11 +10,11 @@
 #include "gateway-client/stream.h"
 
 struct gwc_client_options {
-    const char *gateway_file;   /* --gateway */
-    const char *sources_path;   /* --event-sources */
+    const char *gateway_file;    /* --gateway */
+    const char *sources_path;    /* --event-sources */
     const char *state_directory; /* --state */
-    const char *admin_address;  /* "none": no admin address */
-    int64_t drain_ms;           /* limit of an orderly end */
+    const char *admin_address;   /* "none": no admin address */
+    int64_t drain_ms;            /* limit of an orderly end */
 };
 
 /* Runs until SIGTERM or SIGINT; the exit code (flags.h). */
@@ -31,7 +31,7 @@ struct gwc_spec_version {
 struct gwc_watcher {
     const struct gwc_watcher_spec *spec;
     struct gwc_spec_version *version;
-    struct gwc_delivery *delivery;    /* NULL: could not be opened, `reason` says why; tried again */
+    struct gwc_delivery *delivery; /* NULL: could not be opened, `reason` says why; tried again */
     char reason[GW_REASON_MAX];
 };
 

@@ -38,7 +38,8 @@ static void check_print(struct check *check, const char *file, const struct gw_p
 {
     for (size_t i = 0; i < problems->count; i++) {
         const struct gw_problem *problem = &problems->items[i];
-        print_problem(problem->file != NULL ? problem->file : file, problem->line, problem->path, problem->message);
+        print_problem(problem->file != NULL ? problem->file : file, problem->line, problem->path,
+                      problem->message);
     }
     if (problems->dropped > 0)
         printf("%s: and %zu more\n", file, problems->dropped);
@@ -64,7 +65,8 @@ static void on_validated(void *user, const struct gwc_validated *validated)
             print_server_problem(question->source, &validated->problems->items[i]);
         check->problems += validated->problems->count;
     } else if (validated->validity == GWC_UNREACHABLE) {
-        print_problem(question->source->file, question->source->line, question->source->key, validated->reason);
+        print_problem(question->source->file, question->source->line, question->source->key,
+                      validated->reason);
         check->unreachable++;
     }
     free(question);
@@ -162,15 +164,16 @@ static int check_run(struct check *check)
     if (fault < 0)
         fprintf(stderr, "gateway-client check: %s\n", gw_fault_trace());
     else if (check->problems + check->unreachable > 0)
-        printf("%zu problem%s, %zu event source%s could not be checked by a gateway-server\n", check->problems,
-               check->problems == 1 ? "" : "s", check->unreachable, check->unreachable == 1 ? "" : "s");
+        printf("%zu problem%s, %zu event source%s could not be checked by a gateway-server\n",
+               check->problems, check->problems == 1 ? "" : "s", check->unreachable,
+               check->unreachable == 1 ? "" : "s");
     else
         printf("good: %zu event source%s, %zu server%s, %zu watcher%s\n", check->sources->count,
                check->sources->count == 1 ? "" : "s", check->spec->servers_count,
                check->spec->servers_count == 1 ? "" : "s", check->spec->watchers_count,
                check->spec->watchers_count == 1 ? "" : "s");
     check_close(check);
-    return fault < 0               ? GW_EXIT_FAULT
+    return fault < 0                ? GW_EXIT_FAULT
            : check->problems > 0    ? GW_EXIT_CONFIGURATION
            : check->unreachable > 0 ? GW_EXIT_FAULT
                                     : GW_EXIT_OK;
@@ -191,22 +194,25 @@ int gwc_cmd_check(int argc, char **argv)
     int words = 0;
     const struct gw_flag flags[] = {
         {"gateway", GW_FLAG_TEXT, &check.gateway_file, "FILE", "the Gateway spec", "GATEWAY_SPEC"},
-        {"event-sources", GW_FLAG_TEXT, &check.sources_path, "PATH", "the event sources: a file or a directory",
-         "GATEWAY_EVENT_SOURCES"},
+        {"event-sources", GW_FLAG_TEXT, &check.sources_path, "PATH",
+         "the event sources: a file or a directory", "GATEWAY_EVENT_SOURCES"},
         {"offline", GW_FLAG_BOOL, &check.offline, NULL, "do not ask the gateway-servers", NULL},
-        {"print-settings", GW_FLAG_BOOL, &check.print_settings, NULL, "print the fields of the Gateway spec as Markdown and end", NULL},
-        {"timeout", GW_FLAG_DURATION, &check.timeout_ms, "DURATION", "for each answer of a gateway-server (default 5s)",
-         NULL},
+        {"print-settings", GW_FLAG_BOOL, &check.print_settings, NULL,
+         "print the fields of the Gateway spec as Markdown and end", NULL},
+        {"timeout", GW_FLAG_DURATION, &check.timeout_ms, "DURATION",
+         "for each answer of a gateway-server (default 5s)", NULL},
         {0},
     };
 
-    int ended = gwc_command_line(flags, argc, argv, "Usage: gateway-client check --gateway FILE --event-sources PATH", &words);
+    int ended = gwc_command_line(flags, argc, argv,
+                                 "Usage: gateway-client check --gateway FILE --event-sources PATH", &words);
     if (ended > 0)
         return ended - 1;
     if (check.print_settings)
         return check_print_settings();
     if (words > 0 || check.gateway_file == NULL || check.sources_path == NULL) {
-        fprintf(stderr, "gateway-client check: --gateway and --event-sources are needed, and nothing else (see --help)\n");
+        fprintf(stderr, "gateway-client check: --gateway and --event-sources are needed, and nothing else "
+                        "(see --help)\n");
         return GW_EXIT_USAGE;
     }
     return check_run(&check);

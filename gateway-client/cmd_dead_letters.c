@@ -23,10 +23,11 @@ static int list_row(void *user, const struct gwc_dead_letter *letter)
     char died[GW_TIME_MAX];
 
     if (letters->count++ == 0)
-        printf("%-8s %-20s %-20s %-8s %-6s %-28s %s\n", "NUMBER", "DIED", "WATCHER", "ATTEMPTS", "STATUS", "EVENT", "REASON");
+        printf("%-8s %-20s %-20s %-8s %-6s %-28s %s\n", "NUMBER", "DIED", "WATCHER", "ATTEMPTS", "STATUS",
+               "EVENT", "REASON");
     printf("%-8lld %-20s %-20s %-8u %-6d %-28.*s %s\n", (long long)letter->number,
-           gw_time_format(died, letter->died_ms * GW_NS_PER_MS, 0), letter->watcher, letter->attempts, letter->status,
-           (int)letter->event->id.size, letter->event->id.data, letter->reason);
+           gw_time_format(died, letter->died_ms * GW_NS_PER_MS, 0), letter->watcher, letter->attempts,
+           letter->status, (int)letter->event->id.size, letter->event->id.data, letter->reason);
     return 0;
 }
 
@@ -50,7 +51,8 @@ static int show_letter(void *user, const struct gwc_dead_letter *letter)
     gw_bytes_printf(&text, "{\"number\":%lld,\"watcher\":", (long long)letter->number);
     gw_json_quote(&text, gw_view_text(letter->watcher));
     gw_bytes_printf(&text, ",\"diedAt\":\"%s\",\"attempts\":%u,\"status\":%d,\"reason\":",
-                    gw_time_format(died, letter->died_ms * GW_NS_PER_MS, 3), letter->attempts, letter->status);
+                    gw_time_format(died, letter->died_ms * GW_NS_PER_MS, 3), letter->attempts,
+                    letter->status);
     gw_json_quote(&text, gw_view_text(letter->reason));
     gw_bytes_append_text(&text, ",\"event\":");
     gw_bytes_append_view(&text, view);
@@ -80,7 +82,8 @@ static int drop(struct letters *letters, int64_t number)
 static int letters_do(struct letters *letters, const char *verb, int64_t number)
 {
     if (strcmp(verb, "list") == 0)
-        GW_TRY(gwc_dead_letters_each(letters->open, letters->watcher, number, letters->json ? show_letter : list_row, letters));
+        GW_TRY(gwc_dead_letters_each(letters->open, letters->watcher, number,
+                                     letters->json ? show_letter : list_row, letters));
     else if (strcmp(verb, "show") == 0)
         GW_TRY(gwc_dead_letters_each(letters->open, letters->watcher, number, show_letter, letters));
     else if (strcmp(verb, "replay") == 0)
@@ -106,7 +109,8 @@ static int letters_run(struct letters *letters, const char *verb, int64_t number
         fault = letters_do(letters, verb, number);
     gwc_dead_letters_close(letters->open);
     if (fault < 0) {
-        fprintf(stderr, "gateway-client dead-letters: %s\n", reason.text[0] != '\0' ? reason.text : gw_fault_trace());
+        fprintf(stderr, "gateway-client dead-letters: %s\n",
+                reason.text[0] != '\0' ? reason.text : gw_fault_trace());
         return GW_EXIT_FAULT;
     }
     if (letters->count == 0 && number > 0) {
@@ -131,8 +135,10 @@ int gwc_cmd_dead_letters(int argc, char **argv)
         {0},
     };
 
-    int ended = gwc_command_line(flags, argc, argv,
-                                 "Usage: gateway-client dead-letters list|show|replay|drop [NUMBER | --all] --state DIRECTORY", &words);
+    int ended = gwc_command_line(
+        flags, argc, argv,
+        "Usage: gateway-client dead-letters list|show|replay|drop [NUMBER | --all] --state DIRECTORY",
+        &words);
     if (ended > 0)
         return ended - 1;
     static const char *const verbs[] = {"list", "show", "replay", "drop"};

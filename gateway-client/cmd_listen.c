@@ -87,8 +87,8 @@ static const char *request_header(const void *request, const char *name)
     return gw_request_header(request, name);
 }
 
-static void request_headers(const void *request, void (*each)(void *user, const char *name, const char *value),
-                            void *user)
+static void request_headers(const void *request,
+                            void (*each)(void *user, const char *name, const char *value), void *user)
 {
     gw_request_headers(request, each, user);
 }
@@ -146,7 +146,9 @@ static void listen_post(struct listen *listen, struct gw_request *request)
     int verdict = gwc_listen_decode(&http, on_event, &print, &print.form, &reason);
 
     if (verdict == GW_EVENT_NOT)
-        gw_reason_set(&reason, "not a CloudEvent: neither ce- headers nor a Content-Type of application/cloudevents+json");
+        gw_reason_set(
+            &reason,
+            "not a CloudEvent: neither ce- headers nor a Content-Type of application/cloudevents+json");
     else if (verdict < 0)
         gw_reason_set(&reason, "%s", strerror(-verdict));
     if (verdict != 0) {
@@ -256,7 +258,8 @@ static int listen_address(const char *address, char host[static LISTEN_HOST_MAX]
 
 static int listen_open(struct listen *listen, struct gw_reason *reason)
 {
-    static const struct gw_listener_hooks hooks = {.headers = on_headers, .complete = on_complete, .ended = on_ended};
+    static const struct gw_listener_hooks hooks = {
+        .headers = on_headers, .complete = on_complete, .ended = on_ended};
     struct gw_listener_options options = {0};
 
     options.port = listen->port;
@@ -275,7 +278,8 @@ static void listen_say_where(const struct listen *listen)
 {
     int host = (int)(strrchr(listen->address, ':') - listen->address);
 
-    fprintf(stderr, "listening on http://%.*s:%u/\n", host, listen->address, gw_listener_port(listen->listener));
+    fprintf(stderr, "listening on http://%.*s:%u/\n", host, listen->address,
+            gw_listener_port(listen->listener));
 }
 
 static void listen_summary(const struct listen *listen)
@@ -292,7 +296,8 @@ static int listen_run(struct listen *listen)
     struct gw_reason reason = {""};
     int code = GW_EXIT_FAULT;
 
-    if (gw_loop_open(&listen->loop) != 0 || gw_signal_open(&signals[0], listen->loop, SIGINT, on_signal, listen) != 0 ||
+    if (gw_loop_open(&listen->loop) != 0 ||
+        gw_signal_open(&signals[0], listen->loop, SIGINT, on_signal, listen) != 0 ||
         gw_signal_open(&signals[1], listen->loop, SIGTERM, on_signal, listen) != 0) {
         fprintf(stderr, "gateway-client listen: %s\n", gw_fault_trace());
     } else if (listen_open(listen, &reason) != 0) {
@@ -320,7 +325,8 @@ static int listen_flags_check(struct listen *listen, int words, char **argv, str
     if (listen->status != 0 && (listen->status < 200 || listen->status > 599))
         return GW_REFUSE(-EINVAL, reason, "--status: must be from 200 to 599");
     if (listen->delay_ms < 0 || listen->count_max < 0)
-        return GW_REFUSE(-EINVAL, reason, "%s: must not be negative", listen->delay_ms < 0 ? "--delay" : "--count");
+        return GW_REFUSE(-EINVAL, reason, "%s: must not be negative",
+                         listen->delay_ms < 0 ? "--delay" : "--count");
     return listen_address(listen->address, listen->host, &listen->port, reason);
 }
 
@@ -337,7 +343,8 @@ int gwc_cmd_listen(int argc, char **argv)
     struct listen listen = {.address = "127.0.0.1:9300"};
     struct gw_flag flags[] = {
         {"address", GW_FLAG_TEXT, &listen.address, "HOST:PORT", "where to listen (127.0.0.1:9300)", NULL},
-        {"fail-rate", GW_FLAG_NUMBER, &listen.fail_rate, "SHARE", "answer this share of requests with 500, from 0 to 1", NULL},
+        {"fail-rate", GW_FLAG_NUMBER, &listen.fail_rate, "SHARE",
+         "answer this share of requests with 500, from 0 to 1", NULL},
         {"delay", GW_FLAG_DURATION, &listen.delay_ms, "DURATION", "wait before each answer", NULL},
         {"status", GW_FLAG_INTEGER, &listen.status, "STATUS", "answer with this status (204)", NULL},
         {"count", GW_FLAG_INTEGER, &listen.count_max, "N", "end after so many events", NULL},

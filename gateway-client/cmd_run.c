@@ -22,20 +22,28 @@ int gwc_cmd_run(int argc, char **argv)
     const struct gw_flag flags[] = {
         {"gateway", GW_FLAG_TEXT, &options.gateway_file, "FILE", "the Gateway spec", "GATEWAY_SPEC"},
         {"event-sources", GW_FLAG_TEXT, &options.sources_path, "PATH",
-         "the event sources: a ConfigMap manifest, or a directory that a ConfigMap is mounted on", "GATEWAY_EVENT_SOURCES"},
-        {"state", GW_FLAG_TEXT, &options.state_directory, "DIRECTORY", "where the outbox lives", "GATEWAY_STATE"},
+         "the event sources: a ConfigMap manifest, or a directory that a ConfigMap is mounted on",
+         "GATEWAY_EVENT_SOURCES"},
+        {"state", GW_FLAG_TEXT, &options.state_directory, "DIRECTORY", "where the outbox lives",
+         "GATEWAY_STATE"},
         {"admin", GW_FLAG_TEXT, &options.admin_address, "ADDRESS",
-         "where to serve /healthz, /readyz, /metrics, /api/v1/status (default 127.0.0.1:9301); none", "GATEWAY_ADMIN"},
-        {"secrets", GW_FLAG_TEXT, &secrets, "DIRECTORY", "secrets: one file DIRECTORY/NAME/KEY each", "GATEWAY_SECRETS"},
-        {"drain", GW_FLAG_DURATION, &options.drain_ms, "DURATION", "limit of an orderly end (default 10s)", NULL},
-        {"log-level", GW_FLAG_TEXT, &log_level, "LEVEL", "debug, info (default), warn, error", "GATEWAY_LOG_LEVEL"},
+         "where to serve /healthz, /readyz, /metrics, /api/v1/status (default 127.0.0.1:9301); none",
+         "GATEWAY_ADMIN"},
+        {"secrets", GW_FLAG_TEXT, &secrets, "DIRECTORY", "secrets: one file DIRECTORY/NAME/KEY each",
+         "GATEWAY_SECRETS"},
+        {"drain", GW_FLAG_DURATION, &options.drain_ms, "DURATION", "limit of an orderly end (default 10s)",
+         NULL},
+        {"log-level", GW_FLAG_TEXT, &log_level, "LEVEL", "debug, info (default), warn, error",
+         "GATEWAY_LOG_LEVEL"},
         {"log-format", GW_FLAG_TEXT, &log_format, "FORMAT", "logfmt (default), json", "GATEWAY_LOG_FORMAT"},
         {0},
     };
 
-    int ended = gwc_command_line(flags, argc, argv,
-                                 "Usage: gateway-client run --gateway FILE --event-sources PATH --state DIRECTORY\n\n"
-                                 "SIGTERM ends in order, SIGHUP reads the configuration again.", &words);
+    int ended =
+        gwc_command_line(flags, argc, argv,
+                         "Usage: gateway-client run --gateway FILE --event-sources PATH --state DIRECTORY\n\n"
+                         "SIGTERM ends in order, SIGHUP reads the configuration again.",
+                         &words);
     if (ended > 0)
         return ended - 1;
     if (words > 0)

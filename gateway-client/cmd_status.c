@@ -38,10 +38,13 @@ static void print_sources(const struct gw_node *sources)
 {
     static const char *const details[] = {"message", "notice", "refusedEdit", NULL};
 
-    printf("\n%-32s %-11s %-10s %9s %9s  %s\n", "EVENT SOURCE", "STATE", "TYPE", "EVENTS", "RESTARTS", "LAST EVENT");
-    for (const struct gw_node *item = sources == NULL ? NULL : sources->first; item != NULL; item = item->next) {
-        printf("%-32s %-11s %-10s %9s %9s  %s\n", text_of(item, "key"), text_of(item, "state"), text_of(item, "type"),
-               text_of(item, "events"), text_of(item, "restarts"), text_of(item, "lastEvent"));
+    printf("\n%-32s %-11s %-10s %9s %9s  %s\n", "EVENT SOURCE", "STATE", "TYPE", "EVENTS", "RESTARTS",
+           "LAST EVENT");
+    for (const struct gw_node *item = sources == NULL ? NULL : sources->first; item != NULL;
+         item = item->next) {
+        printf("%-32s %-11s %-10s %9s %9s  %s\n", text_of(item, "key"), text_of(item, "state"),
+               text_of(item, "type"), text_of(item, "events"), text_of(item, "restarts"),
+               text_of(item, "lastEvent"));
         print_details(item, details);
     }
 }
@@ -50,8 +53,10 @@ static void print_watchers(const struct gw_node *watchers)
 {
     static const char *const details[] = {"message", NULL};
 
-    printf("\n%-20s %-8s %9s %9s %9s %9s  %s\n", "WATCHER", "STATE", "DELIVERED", "PENDING", "FAILURES", "DEAD", "URL");
-    for (const struct gw_node *item = watchers == NULL ? NULL : watchers->first; item != NULL; item = item->next) {
+    printf("\n%-20s %-8s %9s %9s %9s %9s  %s\n", "WATCHER", "STATE", "DELIVERED", "PENDING", "FAILURES",
+           "DEAD", "URL");
+    for (const struct gw_node *item = watchers == NULL ? NULL : watchers->first; item != NULL;
+         item = item->next) {
         printf("%-20s %-8s %9s %9s %9s %9s  %s\n", text_of(item, "name"), text_of(item, "state"),
                text_of(item, "delivered"), text_of(item, "pending"), text_of(item, "failures"),
                text_of(item, "deadLetters"), text_of(item, "url"));
@@ -61,9 +66,10 @@ static void print_watchers(const struct gw_node *watchers)
 
 static void print_problems(const struct gw_node *problems)
 {
-    for (const struct gw_node *item = problems == NULL ? NULL : problems->first; item != NULL; item = item->next)
-        printf("problem: %s:%s: %s: %s\n", text_of(item, "file"), text_of(item, "line"), text_of(item, "path"),
-               text_of(item, "message"));
+    for (const struct gw_node *item = problems == NULL ? NULL : problems->first; item != NULL;
+         item = item->next)
+        printf("problem: %s:%s: %s: %s\n", text_of(item, "file"), text_of(item, "line"),
+               text_of(item, "path"), text_of(item, "message"));
 }
 
 static void print_status(const struct gw_node *root)
@@ -71,10 +77,12 @@ static void print_status(const struct gw_node *root)
     const struct gw_node *gateway = gw_node_get(root, "gateway");
     const struct gw_node *outbox = gw_node_get(root, "outbox");
 
-    printf("gateway %s/%s, version %s, since %s, ready: %s %s\n", text_of(gateway, "namespace"), text_of(gateway, "name"),
-           text_of(gateway, "version"), text_of(gateway, "startedAt"), text_of(gateway, "ready"), text_of(gateway, "reason"));
-    printf("outbox: %s of %s bytes, event %s, full: %s %s\n", text_of(outbox, "bytes"), text_of(outbox, "sizeMax"),
-           text_of(outbox, "lastSequence"), text_of(outbox, "full"), text_of(outbox, "reason"));
+    printf("gateway %s/%s, version %s, since %s, ready: %s %s\n", text_of(gateway, "namespace"),
+           text_of(gateway, "name"), text_of(gateway, "version"), text_of(gateway, "startedAt"),
+           text_of(gateway, "ready"), text_of(gateway, "reason"));
+    printf("outbox: %s of %s bytes, event %s, full: %s %s\n", text_of(outbox, "bytes"),
+           text_of(outbox, "sizeMax"), text_of(outbox, "lastSequence"), text_of(outbox, "full"),
+           text_of(outbox, "reason"));
     print_problems(gw_node_at(root, "configuration.problems"));
     print_sources(gw_node_get(root, "sources"));
     print_watchers(gw_node_get(root, "watchers"));
@@ -89,7 +97,8 @@ static void on_answer(void *user, const struct gw_http_answer *answer)
 
     status->exit_code = GW_EXIT_FAULT;
     if (answer->status != 200) {
-        fprintf(stderr, "gateway-client status: %s %s\n", answer->status == 0 ? answer->fault : "the answer was not 200 but",
+        fprintf(stderr, "gateway-client status: %s %s\n",
+                answer->status == 0 ? answer->fault : "the answer was not 200 but",
                 answer->status == 0 ? "" : gw_number_text((char[24]){0}, answer->status));
     } else if (status->json) {
         printf("%.*s\n", (int)answer->body.size, answer->body.data);
@@ -98,7 +107,8 @@ static void on_answer(void *user, const struct gw_http_answer *answer)
         print_status(root);
         status->exit_code = GW_EXIT_OK;
     } else {
-        fprintf(stderr, "gateway-client status: %s does not answer as a gateway-client does\n", status->admin);
+        fprintf(stderr, "gateway-client status: %s does not answer as a gateway-client does\n",
+                status->admin);
     }
     gw_loop_stop(status->loop);
 }
@@ -132,13 +142,14 @@ int gwc_cmd_status(int argc, char **argv)
     struct status status = {.admin = "127.0.0.1:9301", .exit_code = GW_EXIT_FAULT};
     int words = 0;
     const struct gw_flag flags[] = {
-        {"admin", GW_FLAG_TEXT, &status.admin, "ADDRESS", "admin address of the gateway-client (default 127.0.0.1:9301)",
-         "GATEWAY_ADMIN"},
+        {"admin", GW_FLAG_TEXT, &status.admin, "ADDRESS",
+         "admin address of the gateway-client (default 127.0.0.1:9301)", "GATEWAY_ADMIN"},
         {"json", GW_FLAG_BOOL, &status.json, NULL, "the answer as it comes", NULL},
         {0},
     };
 
-    int ended = gwc_command_line(flags, argc, argv, "Usage: gateway-client status [--admin ADDRESS] [--json]", &words);
+    int ended = gwc_command_line(flags, argc, argv, "Usage: gateway-client status [--admin ADDRESS] [--json]",
+                                 &words);
     if (ended > 0)
         return ended - 1;
     if (words > 0) {

@@ -24,12 +24,13 @@ static int letters_check(sqlite3 *database, const char *path, struct gw_reason *
         return GW_REFUSE(-EBADMSG, reason, "%s is not an outbox", path);
     if (version != OUTBOX_VERSION)
         return GW_REFUSE(-EPROTONOSUPPORT, reason,
-                         "%s has version %d, known is %d: use the gateway-client that runs on it", path, (int)version,
-                         OUTBOX_VERSION);
+                         "%s has version %d, known is %d: use the gateway-client that runs on it", path,
+                         (int)version, OUTBOX_VERSION);
     return 0;
 }
 
-int gwc_dead_letters_open(struct gwc_dead_letters **ret_letters, const char *directory, struct gw_reason *reason)
+int gwc_dead_letters_open(struct gwc_dead_letters **ret_letters, const char *directory,
+                          struct gw_reason *reason)
 {
     char path[4096];
     struct gwc_dead_letters *letters;
@@ -156,16 +157,18 @@ static int letters_replay(sqlite3 *database, const char *watcher, int64_t number
     GW_AUTO(outbox_finalizep) sqlite3_stmt *statement = NULL;
 
     /* A new life: attempts and deadline begin again. A watcher that is gone would never ask for it. */
-    GW_TRY(outbox_prepare(database, &statement,
-                          "INSERT OR REPLACE INTO retries(watcher, sequence, attempts, first_attempt_ms, next_attempt_ms,"
-                          " reason) SELECT d.watcher, d.sequence, 0, ?3, ?3, d.reason FROM dead_letters d" LETTERS_WHERE
-                          " AND d.watcher IN (SELECT watcher FROM cursors)"));
+    GW_TRY(outbox_prepare(
+        database, &statement,
+        "INSERT OR REPLACE INTO retries(watcher, sequence, attempts, first_attempt_ms, next_attempt_ms,"
+        " reason) SELECT d.watcher, d.sequence, 0, ?3, ?3, d.reason FROM dead_letters d" LETTERS_WHERE
+        " AND d.watcher IN (SELECT watcher FROM cursors)"));
     GW_TRY(letters_bind(statement, watcher, number));
     GW_TRY(outbox_fault(sqlite3_bind_int64(statement, 3, gw_clock_realtime_ns() / GW_NS_PER_MS)));
     return outbox_run(statement);
 }
 
-static int letters_delete(sqlite3 *database, const char *watcher, int64_t number, bool known_only, size_t *ret_count)
+static int letters_delete(sqlite3 *database, const char *watcher, int64_t number, bool known_only,
+                          size_t *ret_count)
 {
     GW_AUTO(outbox_finalizep) sqlite3_stmt *statement = NULL;
 
@@ -200,12 +203,14 @@ static int letters_end(struct gwc_dead_letters *letters, const char *watcher, in
     return 0;
 }
 
-int gwc_dead_letters_replay(struct gwc_dead_letters *letters, const char *watcher, int64_t number, size_t *ret_count)
+int gwc_dead_letters_replay(struct gwc_dead_letters *letters, const char *watcher, int64_t number,
+                            size_t *ret_count)
 {
     return letters_end(letters, watcher, number, true, ret_count);
 }
 
-int gwc_dead_letters_drop(struct gwc_dead_letters *letters, const char *watcher, int64_t number, size_t *ret_count)
+int gwc_dead_letters_drop(struct gwc_dead_letters *letters, const char *watcher, int64_t number,
+                          size_t *ret_count)
 {
     return letters_end(letters, watcher, number, false, ret_count);
 }

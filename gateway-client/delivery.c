@@ -11,7 +11,8 @@ enum { DELIVERY_MEMORY_AGAIN_MS = 100 };
 
 static uint64_t delivery_pending(const struct gwc_delivery *delivery)
 {
-    uint64_t last = gwc_outbox_last_sequence(delivery->outbox), ahead = delivery->ahead_count - delivery->ahead_next;
+    uint64_t last = gwc_outbox_last_sequence(delivery->outbox),
+             ahead = delivery->ahead_count - delivery->ahead_next;
 
     return delivery->held + (last > delivery->tail + ahead ? last - delivery->tail - ahead : 0);
 }

@@ -20,11 +20,11 @@ struct gwc_delivery;
 
 struct gwc_delivery_stats {
     uint64_t delivered, attempts, failures, dead, dropped; /* since the start of the process */
-    uint64_t pending;         /* events behind the cursor, waiting ones included */
+    uint64_t pending; /* events behind the cursor, waiting ones included */
     uint64_t in_flight, waiting;
-    int64_t last_success_ms;  /* realtime; 0 never */
+    int64_t last_success_ms;   /* realtime; 0 never */
     int64_t oldest_pending_ms; /* realtime when the oldest event not delivered was accepted; 0 none */
-    bool failing;             /* the last attempt failed */
+    bool failing;              /* the last attempt failed */
     char last_failure[160];
 };
 

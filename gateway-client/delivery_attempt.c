@@ -50,7 +50,8 @@ static void attempt_put(struct delivery_attempt *attempt)
 
 bool delivery_is_in_flight(const struct gwc_delivery *delivery, uint64_t sequence)
 {
-    for (const struct delivery_attempt *attempt = delivery->attempts; attempt != NULL; attempt = attempt->next)
+    for (const struct delivery_attempt *attempt = delivery->attempts; attempt != NULL;
+         attempt = attempt->next)
         for (size_t i = 0; i < attempt->count; i++)
             if (attempt->events[i]->sequence == sequence)
                 return true;

@@ -59,7 +59,8 @@ static void on_read(void *user, struct gw_event *const *events, size_t count)
     delivery_take(delivery, events, count);
     if (gwc_outbox_last_sequence(delivery->outbox) > delivery->tail)
         delivery->behind = true;
-    delivery->read_again_ms = delivery->behind && delivery->tail == before ? now_ms() + DELIVERY_READ_AGAIN_MS : 0;
+    delivery->read_again_ms =
+        delivery->behind && delivery->tail == before ? now_ms() + DELIVERY_READ_AGAIN_MS : 0;
     delivery_pump(delivery);
 }
 
@@ -69,8 +70,8 @@ void delivery_read(struct gwc_delivery *delivery)
     bool worth_it = delivery->queued.count == 0 || (delivery->held < DELIVERY_EVENTS_MAX / 2 &&
                                                     delivery->held_bytes < DELIVERY_BYTES_MAX / 2);
 
-    if (!delivery->behind || delivery->reading || delivery->draining || !worth_it || !delivery_has_room(delivery) ||
-        delivery->read_again_ms > now_ms())
+    if (!delivery->behind || delivery->reading || delivery->draining || !worth_it ||
+        !delivery_has_room(delivery) || delivery->read_again_ms > now_ms())
         return;
     delivery->reading = true;
     gwc_outbox_read(delivery->outbox, delivery->tail, DELIVERY_EVENTS_MAX - delivery->held,

@@ -41,7 +41,7 @@ struct gwc_delivery {
     struct gwc_outbox *outbox;
     const struct gwc_watcher_spec *spec;
     struct gwc_sink *sink;
-    struct gw_timer *timer;        /* the next thing to do: a retry, the end of a pause, another read */
+    struct gw_timer *timer; /* the next thing to do: a retry, the end of a pause, another read */
     struct gw_timer *cursor_timer;
     struct delivery_meter meter;
     size_t batch_max, concurrency;
@@ -52,13 +52,13 @@ struct gwc_delivery {
     struct delivery_attempt *attempts; /* under way */
     struct delivery_attempt *attempts_idle;
     struct delivery_item *items_idle;
-    size_t in_flight;                  /* requests */
+    size_t in_flight; /* requests */
     size_t in_flight_events;
-    size_t held;                       /* items in memory, and their bytes */
+    size_t held; /* items in memory, and their bytes */
     size_t held_bytes;
 
-    uint64_t tail;     /* the newest event that was taken; what is behind it is in the outbox */
-    bool behind;       /* there is something behind the tail */
+    uint64_t tail; /* the newest event that was taken; what is behind it is in the outbox */
+    bool behind;   /* there is something behind the tail */
     bool reading;
     int64_t read_again_ms;
     /* Behind the cursor, and yet with a retry written down: they ran ahead of one that was under way when we were
@@ -94,11 +94,14 @@ void delivery_pump(struct gwc_delivery *delivery);
 
 /* ---- delivery_outcome.c: all but new end what the item was about, or put it among the waiting ---- */
 
-struct delivery_item *delivery_item_new(struct gwc_delivery *delivery, struct gw_event *event); /* NULL: no memory */
+struct delivery_item *delivery_item_new(struct gwc_delivery *delivery,
+                                        struct gw_event *event); /* NULL: no memory */
 void delivery_item_drop(struct gwc_delivery *delivery, struct delivery_item *item);
 void delivery_item_delivered(struct gwc_delivery *delivery, struct delivery_item *item);
-void delivery_item_given_up(struct gwc_delivery *delivery, struct delivery_item *item, int status, const char *reason);
-void delivery_item_again(struct gwc_delivery *delivery, struct delivery_item *item, const struct gwc_answer *answer);
+void delivery_item_given_up(struct gwc_delivery *delivery, struct delivery_item *item, int status,
+                            const char *reason);
+void delivery_item_again(struct gwc_delivery *delivery, struct delivery_item *item,
+                         const struct gwc_answer *answer);
 void delivery_item_alone(struct gwc_delivery *delivery, struct delivery_item *item);
 /* Its retry may still be in the outbox, although it is over. */
 bool delivery_just_ended(const struct gwc_delivery *delivery, uint64_t sequence);

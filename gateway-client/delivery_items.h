@@ -7,15 +7,15 @@
 
 /* One event on its way to one watcher. */
 struct delivery_item {
-    struct gw_event *event;    /* a reference */
+    struct gw_event *event; /* a reference */
     unsigned attempts;
-    int64_t first_attempt_ms;  /* realtime; 0: none yet */
-    int64_t due_ms;            /* monotonic; while it waits */
-    bool had_retry;            /* the outbox may hold a retry of it */
-    bool alone;                /* was part of a batch that was refused: goes by itself now */
-    bool unanswered;           /* the last attempt got no answer */
+    int64_t first_attempt_ms; /* realtime; 0: none yet */
+    int64_t due_ms;           /* monotonic; while it waits */
+    bool had_retry;           /* the outbox may hold a retry of it */
+    bool alone;               /* was part of a batch that was refused: goes by itself now */
+    bool unanswered;          /* the last attempt got no answer */
     bool in_window;
-    uint64_t place;            /* in the window */
+    uint64_t place; /* in the window */
     size_t heap_place;
     struct delivery_item *next;
 };
@@ -35,8 +35,9 @@ struct delivery_heap {
 };
 int delivery_heap_open(struct delivery_heap *heap, size_t capacity) GW_MUST_CHECK;
 void delivery_heap_done(struct delivery_heap *heap);
-void delivery_heap_push(struct delivery_heap *heap, struct delivery_item *item); /* never beyond its capacity */
-struct delivery_item *delivery_heap_top(const struct delivery_heap *heap);       /* NULL: empty */
+void delivery_heap_push(struct delivery_heap *heap,
+                        struct delivery_item *item);                       /* never beyond its capacity */
+struct delivery_item *delivery_heap_top(const struct delivery_heap *heap); /* NULL: empty */
 struct delivery_item *delivery_heap_pop(struct delivery_heap *heap);
 /* `item` became due earlier. */
 void delivery_heap_sooner(struct delivery_heap *heap, struct delivery_item *item);
@@ -48,7 +49,7 @@ struct delivery_slot {
 };
 struct delivery_window {
     struct delivery_slot *slots;
-    size_t capacity; /* a power of two, or 0 */
+    size_t capacity;     /* a power of two, or 0 */
     uint64_t begin, end; /* places; the slot is place modulo capacity */
     uint64_t cursor;
 };

@@ -4,7 +4,14 @@
 
 #include "common/metrics.h"
 
-enum delivery_code { DELIVERY_2XX, DELIVERY_3XX, DELIVERY_4XX, DELIVERY_5XX, DELIVERY_NONE, DELIVERY_CODES_COUNT };
+enum delivery_code {
+    DELIVERY_2XX,
+    DELIVERY_3XX,
+    DELIVERY_4XX,
+    DELIVERY_5XX,
+    DELIVERY_NONE,
+    DELIVERY_CODES_COUNT
+};
 enum delivery_end { DELIVERY_END_DELIVERED, DELIVERY_END_DEAD, DELIVERY_END_DROPPED, DELIVERY_ENDS_COUNT };
 
 struct delivery_meter {

@@ -102,7 +102,8 @@ void delivery_item_delivered(struct gwc_delivery *delivery, struct delivery_item
     delivery_item_drop(delivery, item);
 }
 
-void delivery_item_given_up(struct gwc_delivery *delivery, struct delivery_item *item, int status, const char *reason)
+void delivery_item_given_up(struct gwc_delivery *delivery, struct delivery_item *item, int status,
+                            const char *reason)
 {
     bool kept = delivery->spec->dead_letter;
     struct gwc_progress progress = {.outcome = kept ? GWC_DEAD : GWC_DROPPED,
@@ -159,7 +160,8 @@ static void item_given_up_late(struct gwc_delivery *delivery, struct delivery_it
     int64_t since_ms = GW_MAX(realtime_ms() - item->first_attempt_ms, 0);
 
     snprintf(reason, sizeof(reason), "given up after %u attempt%s in %s: %.200s", item->attempts,
-             item->attempts == 1 ? "" : "s", gw_duration_format(duration, since_ms * GW_NS_PER_MS), answer->reason);
+             item->attempts == 1 ? "" : "s", gw_duration_format(duration, since_ms * GW_NS_PER_MS),
+             answer->reason);
     delivery_item_given_up(delivery, item, answer->status, reason);
 }
 
@@ -181,7 +183,8 @@ static void item_wait(struct gwc_delivery *delivery, struct delivery_item *item,
     delivery_heap_push(&delivery->waiting, item);
 }
 
-void delivery_item_again(struct gwc_delivery *delivery, struct delivery_item *item, const struct gwc_answer *answer)
+void delivery_item_again(struct gwc_delivery *delivery, struct delivery_item *item,
+                         const struct gwc_answer *answer)
 {
     int64_t wait_ms = item_wait_ms(delivery, item, answer->retry_after_ms);
 

@@ -49,7 +49,8 @@ static bool delivery_take_retry(struct gwc_delivery *delivery, const struct gwc_
     return true;
 }
 
-static void delivery_take_retries(struct gwc_delivery *delivery, const struct gwc_retry *retries, size_t count)
+static void delivery_take_retries(struct gwc_delivery *delivery, const struct gwc_retry *retries,
+                                  size_t count)
 {
     delivery->retries_left = false;
     for (size_t i = 0; i < count; i++)

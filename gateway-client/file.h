@@ -2,8 +2,8 @@
 #ifndef GWC_FILE_H
 #define GWC_FILE_H
 
-#include "common/fault.h"
 #include "common/bytes.h"
+#include "common/fault.h"
 
 /* At most GW_YAML_TEXT_MAX bytes. Verdict GWC_FILE_BAD: a problem says why. Blocks. */
 enum { GWC_FILE_BAD = 1 };

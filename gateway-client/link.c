@@ -14,7 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINK_CREDIT = 4 }; /* messages of one link in the outbox's queue: the next one arrives while one is committed */
+enum {
+    LINK_CREDIT = 4
+}; /* messages of one link in the outbox's queue: the next one arrives while one is committed */
 
 struct gwc_link {
     struct gw_loop *loop;
@@ -246,7 +248,8 @@ static int open_v1(struct gwc_link *link, const struct gwc_link_options *options
     start.type = (char *)(uintptr_t)source->type;
     start.name = (char *)(uintptr_t)source->name;
     start.config = (ProtobufCBinaryData){source->config.size, (uint8_t *)(uintptr_t)source->config.data};
-    start.position = (ProtobufCBinaryData){options->position.size, (uint8_t *)(uintptr_t)options->position.data};
+    start.position =
+        (ProtobufCBinaryData){options->position.size, (uint8_t *)(uintptr_t)options->position.data};
     request.request_case = GATEWAY__V1__STREAM_REQUEST__REQUEST_START;
     request.start = &start;
     struct gw_rpc_stream_options call = {.path = "/gateway.v1.Eventing/Stream", .first = &request.base};

@@ -26,8 +26,8 @@ struct gwc_link_hooks {
 struct gwc_link_options {
     struct gw_loop *loop;
     struct gwc_outbox *outbox;
-    struct gwc_server *server;      /* referenced by the link; its channel is open */
-    enum gwc_contract contract;     /* never AUTO */
+    struct gwc_server *server;  /* referenced by the link; its channel is open */
+    enum gwc_contract contract; /* never AUTO */
     const char *gateway, *namespace_;
     const struct gwc_source *source;
     struct gw_view position;

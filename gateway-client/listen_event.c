@@ -91,7 +91,8 @@ static const char *structured_header(const void *request, const char *name)
     return strcasecmp(name, "Content-Type") == 0 ? "application/cloudevents+json" : NULL;
 }
 
-static void no_headers(const void *request, void (*each)(void *user, const char *name, const char *value), void *user)
+static void no_headers(const void *request, void (*each)(void *user, const char *name, const char *value),
+                       void *user)
 {
     (void)request;
     (void)each;
@@ -102,7 +103,8 @@ int gwc_listen_decode(const struct gw_event_source_http *http,
                       int (*each)(void *user, const struct gw_event_fields *fields), void *user,
                       const char **ret_form, struct gw_reason *reason)
 {
-    struct gw_event_source_http structured = {.header = structured_header, .headers = no_headers, .body = http->body};
+    struct gw_event_source_http structured = {
+        .header = structured_header, .headers = no_headers, .body = http->body};
     int verdict;
 
     *ret_form = "";
@@ -130,8 +132,8 @@ int gwc_listen_write_json(struct gw_bytes *out, const struct gw_event_fields *fi
 
     if (event == NULL)
         return GW_RAISE(-ENOMEM);
-    GW_TRY(gw_event_encode((const struct gw_event *const[]){event}, 1, GW_EVENT_STRUCTURED, &headers, &headers_count,
-                           out, &line));
+    GW_TRY(gw_event_encode((const struct gw_event *const[]){event}, 1, GW_EVENT_STRUCTURED, &headers,
+                           &headers_count, out, &line));
     /* data stands as it came; a line break in JSON can only be white space between its tokens */
     for (size_t i = out->size - line.size; i < out->size; i++)
         if (out->data[i] == '\n' || out->data[i] == '\r')
@@ -182,7 +184,8 @@ static void pretty_text(struct gw_bytes *out, struct gw_view text)
             gw_bytes_append_char(out, '.');
             i++;
         } else {
-            gw_bytes_append_char(out, (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f ? '.' : (char)byte);
+            gw_bytes_append_char(
+                out, (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f ? '.' : (char)byte);
         }
     }
     if (!start)
@@ -218,7 +221,8 @@ static void pretty_data(struct gw_bytes *out, struct gw_view data)
         gw_bytes_printf(out, "  (%zu more bytes)\n", all.size - shown.size);
 }
 
-void gwc_listen_write_pretty(struct gw_bytes *out, const struct gw_event_fields *fields, const char *form, bool color)
+void gwc_listen_write_pretty(struct gw_bytes *out, const struct gw_event_fields *fields, const char *form,
+                             bool color)
 {
     char time[GW_TIME_MAX];
 
@@ -231,7 +235,8 @@ void gwc_listen_write_pretty(struct gw_bytes *out, const struct gw_event_fields 
     pretty_line(out, color, gw_view_text("source"), fields->source);
     pretty_line(out, color, gw_view_text("id"), fields->id);
     if (fields->time_ns != 0)
-        pretty_line(out, color, gw_view_text("time"), gw_view_text(gw_time_format(time, fields->time_ns, -1)));
+        pretty_line(out, color, gw_view_text("time"),
+                    gw_view_text(gw_time_format(time, fields->time_ns, -1)));
     pretty_line(out, color, gw_view_text("subject"), fields->subject);
     pretty_line(out, color, gw_view_text("datacontenttype"), fields->data_content_type);
     pretty_line(out, color, gw_view_text("dataschema"), fields->data_schema);

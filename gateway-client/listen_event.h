@@ -13,6 +13,7 @@ int gwc_listen_decode(const struct gw_event_source_http *http,
 /* One CloudEvents 1.0 JSON object on one line, with its newline. */
 int gwc_listen_write_json(struct gw_bytes *out, const struct gw_event_fields *fields) GW_MUST_CHECK;
 /* For people; no byte of the event can steer the terminal. */
-void gwc_listen_write_pretty(struct gw_bytes *out, const struct gw_event_fields *fields, const char *form, bool color);
+void gwc_listen_write_pretty(struct gw_bytes *out, const struct gw_event_fields *fields, const char *form,
+                             bool color);
 
 #endif

@@ -13,7 +13,8 @@ static const struct {
     const char *help;
 } commands[] = {
     {"run", gwc_cmd_run, "run a gateway (the default)"},
-    {"check", gwc_cmd_check, "check a configuration, through its gateway-servers too; every fault with file, line and path"},
+    {"check", gwc_cmd_check,
+     "check a configuration, through its gateway-servers too; every fault with file, line and path"},
     {"status", gwc_cmd_status, "show what a running gateway-client does"},
     {"listen", gwc_cmd_listen, "a small watcher that prints each CloudEvent it gets"},
     {"dead-letters", gwc_cmd_dead_letters, "list, show, replay or drop deliveries that were given up"},
@@ -21,11 +22,13 @@ static const struct {
 
 static void print_help(void)
 {
-    printf("gateway-client: from event sources to CloudEvents at the watchers.\n\nUsage: gateway-client [command] [flags]\n\n"
+    printf("gateway-client: from event sources to CloudEvents at the watchers.\n\nUsage: gateway-client "
+           "[command] [flags]\n\n"
            "Commands:\n");
     for (size_t i = 0; i < GW_COUNT_OF(commands); i++)
         printf("  %-14s %s\n", commands[i].word, commands[i].help);
-    printf("\ngateway-client COMMAND --help tells the flags.\n\nExit codes: 0 well, 1 a fault, 2 wrong usage, 3 a configuration "
+    printf("\ngateway-client COMMAND --help tells the flags.\n\nExit codes: 0 well, 1 a fault, 2 wrong "
+           "usage, 3 a configuration "
            "that cannot work.\n");
 }
 
@@ -37,13 +40,15 @@ static int unknown(const char *word)
         words[i] = commands[i].word;
     const char *nearest = gw_text_nearest(word, words);
     fprintf(stderr, "gateway-client: there is no command \"%s\"%s%s%s (see --help)\n", word,
-            nearest != NULL ? ", did you mean \"" : "", nearest != NULL ? nearest : "", nearest != NULL ? "\"?" : "");
+            nearest != NULL ? ", did you mean \"" : "", nearest != NULL ? nearest : "",
+            nearest != NULL ? "\"?" : "");
     return GW_EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)) {
+    if (argc > 1 &&
+        (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)) {
         print_help();
         return GW_EXIT_OK;
     }

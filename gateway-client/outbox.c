@@ -206,8 +206,8 @@ static int threads_start(struct gwc_outbox *outbox)
     return 0;
 }
 
-int gwc_outbox_open(struct gwc_outbox **ret_outbox, const struct gwc_outbox_options *options, char **ret_set_aside,
-                    struct gw_reason *reason)
+int gwc_outbox_open(struct gwc_outbox **ret_outbox, const struct gwc_outbox_options *options,
+                    char **ret_set_aside, struct gw_reason *reason)
 {
     GW_AUTO(gwc_outbox_closep) struct gwc_outbox *outbox = calloc(1, sizeof(*outbox));
     GW_AUTO(gw_freep) char *set_aside = NULL;
@@ -217,8 +217,8 @@ int gwc_outbox_open(struct gwc_outbox **ret_outbox, const struct gwc_outbox_opti
     outbox->options = *options;
     GW_TRY(primitives_init(outbox));
     GW_TRY(queues_open(outbox));
-    GW_TRY(outbox_file_open(options, &outbox->lock_descriptor, &outbox->path, &outbox->writer.database, &set_aside,
-                            reason));
+    GW_TRY(outbox_file_open(options, &outbox->lock_descriptor, &outbox->path, &outbox->writer.database,
+                            &set_aside, reason));
     GW_TRY(outbox_connect(&outbox->reader_database, outbox->path, options->no_fsync, reason));
     GW_TRY(outbox_connect(&outbox->visitor, outbox->path, options->no_fsync, reason));
     GW_TRY(outbox_writer_open(&outbox->writer, outbox));

@@ -38,8 +38,8 @@ struct gwc_outbox_options {
 /* Opens or makes it. A file that is not a sound outbox is renamed to outbox.db.corrupt-<time> and a new one is made:
  * `*ret_set_aside` (may be NULL) is then its new path, to be said loudly and freed by the caller.
  * -EWOULDBLOCK: another process runs on this directory; -EACCES, -ENOSPC, -EROFS, … with words. */
-int gwc_outbox_open(struct gwc_outbox **ret_outbox, const struct gwc_outbox_options *options, char **ret_set_aside,
-                    struct gw_reason *reason) GW_MUST_CHECK;
+int gwc_outbox_open(struct gwc_outbox **ret_outbox, const struct gwc_outbox_options *options,
+                    char **ret_set_aside, struct gw_reason *reason) GW_MUST_CHECK;
 /* Commits what waits, stops the threads, closes. Callbacks that have not run are dropped. */
 struct gwc_outbox *gwc_outbox_close(struct gwc_outbox *outbox);
 GW_DEFINE_CLEANUP(struct gwc_outbox *, gwc_outbox_close)
@@ -48,20 +48,22 @@ GW_DEFINE_CLEANUP(struct gwc_outbox *, gwc_outbox_close)
 
 /* What arrived together; embedded in the caller's struct, which lives until durable() ran. */
 struct gwc_append {
-    struct gw_event **events; /* owned by the outbox from append on (references); the array stays the caller's */
-    bool *natural;            /* per event: has a natural id, so drop it if (source, id) is known */
+    struct gw_event *
+        *events;   /* owned by the outbox from append on (references); the array stays the caller's */
+    bool *natural; /* per event: has a natural id, so drop it if (source, id) is known */
     size_t count;
-    const char *source_key;   /* whose position; borrowed until durable() */
-    struct gw_view position;  /* stored with the events; empty: unchanged. Borrowed until durable() */
+    const char *source_key;  /* whose position; borrowed until durable() */
+    struct gw_view position; /* stored with the events; empty: unchanged. Borrowed until durable() */
     /* On the writer thread, after the commit (or after the outbox was closed before it: ok = false, not durable). */
     void (*durable)(struct gwc_append *append, bool ok);
-    struct gwc_append *next;  /* the outbox's */
+    struct gwc_append *next; /* the outbox's */
 };
 /* Any thread; never blocks, never fails. Callers bound themselves: they append again when durable() has run. */
 void gwc_outbox_append(struct gwc_outbox *outbox, struct gwc_append *append);
 
 /* The kept position; empty when there is none. Blocks for a read: at the start of a source only. */
-int gwc_outbox_position(struct gwc_outbox *outbox, const char *source_key, struct gw_bytes *ret_position) GW_MUST_CHECK;
+int gwc_outbox_position(struct gwc_outbox *outbox, const char *source_key,
+                        struct gw_bytes *ret_position) GW_MUST_CHECK;
 
 /* ---- the delivery's side (loop thread) ---- */
 
@@ -96,19 +98,19 @@ void gwc_outbox_read_cancel(struct gwc_outbox *outbox, void *user);
  * Written with the next commit, at the latest after 200 ms; lost by kill -9 only in the sense
  * that those deliveries are made again. */
 enum gwc_outcome {
-    GWC_DELIVERED,  /* forget its retry, if it had one */
-    GWC_RETRY,      /* remember: attempts, next attempt, reason */
-    GWC_DEAD,       /* keep as a dead letter */
-    GWC_DROPPED,    /* given up without a dead letter */
+    GWC_DELIVERED, /* forget its retry, if it had one */
+    GWC_RETRY,     /* remember: attempts, next attempt, reason */
+    GWC_DEAD,      /* keep as a dead letter */
+    GWC_DROPPED,   /* given up without a dead letter */
 };
 struct gwc_progress {
     enum gwc_outcome outcome;
     uint64_t sequence;
-    bool had_retry;       /* a retry row may exist */
+    bool had_retry; /* a retry row may exist */
     unsigned attempts;
     int64_t first_attempt_ms, next_attempt_ms;
-    int status;           /* HTTP status, 0 none: for dead letters */
-    const char *reason;   /* copied */
+    int status;         /* HTTP status, 0 none: for dead letters */
+    const char *reason; /* copied */
 };
 void gwc_outbox_progress(struct gwc_outbox *outbox, const char *watcher, const struct gwc_progress *progress);
 /* Everything up to `cursor` is done, or recorded as retry or dead letter. Never goes back. */
@@ -122,10 +124,10 @@ uint64_t gwc_outbox_dead_count(struct gwc_outbox *outbox, const char *watcher);
 /* ---- the dead-letters command: its own connection, works beside a running client ---- */
 
 struct gwc_dead_letter {
-    int64_t number;        /* names it on the command line */
+    int64_t number; /* names it on the command line */
     const char *watcher;
     uint64_t sequence;
-    int64_t died_ms;       /* realtime */
+    int64_t died_ms; /* realtime */
     unsigned attempts;
     int status;
     const char *reason;
@@ -133,17 +135,18 @@ struct gwc_dead_letter {
 };
 struct gwc_dead_letters;
 /* -ENOENT with words when there is no outbox in the directory. */
-int gwc_dead_letters_open(struct gwc_dead_letters **ret_letters, const char *directory, struct gw_reason *reason)
-    GW_MUST_CHECK;
+int gwc_dead_letters_open(struct gwc_dead_letters **ret_letters, const char *directory,
+                          struct gw_reason *reason) GW_MUST_CHECK;
 struct gwc_dead_letters *gwc_dead_letters_close(struct gwc_dead_letters *letters);
 /* `watcher` NULL: all; `number` 0: all. Oldest first. A negative return of `each` ends the walk. */
 int gwc_dead_letters_each(struct gwc_dead_letters *letters, const char *watcher, int64_t number,
-                          int (*each)(void *user, const struct gwc_dead_letter *letter), void *user) GW_MUST_CHECK;
+                          int (*each)(void *user, const struct gwc_dead_letter *letter),
+                          void *user) GW_MUST_CHECK;
 /* Puts them back to be delivered at once (with no attempts made; only those of watchers that the outbox still knows), or
  * drops them for good; *ret_count of them. */
-int gwc_dead_letters_replay(struct gwc_dead_letters *letters, const char *watcher, int64_t number, size_t *ret_count)
-    GW_MUST_CHECK;
-int gwc_dead_letters_drop(struct gwc_dead_letters *letters, const char *watcher, int64_t number, size_t *ret_count)
-    GW_MUST_CHECK;
+int gwc_dead_letters_replay(struct gwc_dead_letters *letters, const char *watcher, int64_t number,
+                            size_t *ret_count) GW_MUST_CHECK;
+int gwc_dead_letters_drop(struct gwc_dead_letters *letters, const char *watcher, int64_t number,
+                          size_t *ret_count) GW_MUST_CHECK;
 
 #endif

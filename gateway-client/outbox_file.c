@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 enum {
-    CHECK_ALWAYS_MAX = 32 << 20,       /* bytes that are checked at every start … */
-    CHECK_UNCLEAN_MAX = 256 << 20,     /* … and after an end that was not orderly */
+    CHECK_ALWAYS_MAX = 32 << 20,   /* bytes that are checked at every start … */
+    CHECK_UNCLEAN_MAX = 256 << 20, /* … and after an end that was not orderly */
     CACHE_KIB = 8192,
 };
 
@@ -23,8 +23,10 @@ static const char *const file_upgrades[OUTBOX_VERSION] = {
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
     "INSERT INTO meta(key, value) VALUES('last_sequence', 0);"
     "CREATE TABLE sources(number INTEGER PRIMARY KEY, source TEXT NOT NULL UNIQUE);"
-    "CREATE TABLE events(sequence INTEGER PRIMARY KEY, accepted_ns INTEGER NOT NULL, time_ns INTEGER NOT NULL,"
-    " origin INTEGER, id TEXT, source TEXT, type TEXT, subject TEXT, data_content_type TEXT, data_schema TEXT,"
+    "CREATE TABLE events(sequence INTEGER PRIMARY KEY, accepted_ns INTEGER NOT NULL, time_ns INTEGER NOT "
+    "NULL,"
+    " origin INTEGER, id TEXT, source TEXT, type TEXT, subject TEXT, data_content_type TEXT, data_schema "
+    "TEXT,"
     " partition_key TEXT, gateway TEXT, event_source TEXT, kind TEXT, extensions BLOB, data BLOB);"
     "CREATE UNIQUE INDEX events_natural ON events(origin, id) WHERE origin IS NOT NULL;"
     "CREATE TABLE positions(source_key TEXT PRIMARY KEY, position BLOB) WITHOUT ROWID;"
@@ -34,7 +36,8 @@ static const char *const file_upgrades[OUTBOX_VERSION] = {
     " PRIMARY KEY(watcher, sequence)) WITHOUT ROWID;"
     "CREATE INDEX retries_sequence ON retries(sequence);"
     "CREATE TABLE dead_letters(number INTEGER PRIMARY KEY AUTOINCREMENT, watcher TEXT NOT NULL,"
-    " sequence INTEGER NOT NULL, died_ms INTEGER NOT NULL, attempts INTEGER NOT NULL, status INTEGER NOT NULL,"
+    " sequence INTEGER NOT NULL, died_ms INTEGER NOT NULL, attempts INTEGER NOT NULL, status INTEGER NOT "
+    "NULL,"
     " reason TEXT, UNIQUE(watcher, sequence));"
     "CREATE INDEX dead_letters_sequence ON dead_letters(sequence);",
 };
@@ -96,7 +99,8 @@ int outbox_execute(sqlite3 *database, const char *sql)
 
 int outbox_prepare(sqlite3 *database, sqlite3_stmt **ret_statement, const char *sql)
 {
-    return outbox_fault(sqlite3_prepare_v3(database, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_statement, NULL));
+    return outbox_fault(
+        sqlite3_prepare_v3(database, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_statement, NULL));
 }
 
 void outbox_finalizep(sqlite3_stmt **statement)
@@ -131,7 +135,8 @@ static int connection_prepare(sqlite3 *database, bool no_fsync)
     int64_t page_size = 0;
 
     GW_TRY(outbox_fault(sqlite3_busy_timeout(database, OUTBOX_BUSY_MS)));
-    snprintf(sql, sizeof(sql), "PRAGMA synchronous = %s; PRAGMA cache_size = -%d; PRAGMA temp_store = MEMORY;",
+    snprintf(sql, sizeof(sql),
+             "PRAGMA synchronous = %s; PRAGMA cache_size = -%d; PRAGMA temp_store = MEMORY;",
              no_fsync ? "OFF" : "FULL", CACHE_KIB);
     GW_TRY(outbox_execute(database, sql));
     /* Checkpoints are the writer's, between transactions; the log shrinks to this when it starts again. */
@@ -143,11 +148,13 @@ static int connection_prepare(sqlite3 *database, bool no_fsync)
 int outbox_connect(sqlite3 **ret_database, const char *path, bool no_fsync, struct gw_reason *reason)
 {
     sqlite3 *database = NULL;
-    int fault = outbox_fault(sqlite3_open_v2(path, &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
+    int fault =
+        outbox_fault(sqlite3_open_v2(path, &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
     if (fault == 0)
         fault = connection_prepare(database, no_fsync);
     if (fault != 0) {
-        gw_reason_set(reason, "cannot open %s: %s", path, database == NULL ? "no memory" : sqlite3_errmsg(database));
+        gw_reason_set(reason, "cannot open %s: %s", path,
+                      database == NULL ? "no memory" : sqlite3_errmsg(database));
         sqlite3_close(database);
         return fault;
     }
@@ -172,7 +179,8 @@ static int directory_make(const char *directory, struct gw_reason *reason)
         path[i] = '\0';
         if (mkdir(path, 0700) < 0 && errno != EEXIST) {
             int fault = -errno;
-            return GW_REFUSE(fault, reason, "cannot make the state directory %s: %s", path, strerrordesc_np(-fault));
+            return GW_REFUSE(fault, reason, "cannot make the state directory %s: %s", path,
+                             strerrordesc_np(-fault));
         }
         path[i] = kept;
     }
@@ -201,11 +209,13 @@ static int lock_refuse(int descriptor, const char *directory, struct gw_reason *
     char pid[24] = "";
 
     if (fault != -EWOULDBLOCK)
-        return GW_REFUSE(fault, reason, "cannot lock %s/" OUTBOX_LOCK_FILE ": %s", directory, strerrordesc_np(-fault));
+        return GW_REFUSE(fault, reason, "cannot lock %s/" OUTBOX_LOCK_FILE ": %s", directory,
+                         strerrordesc_np(-fault));
     ssize_t size = pread(descriptor, pid, sizeof(pid) - 1, 0);
     pid[size > 0 ? (size_t)size : 0] = '\0';
     pid[strcspn(pid, "\n")] = '\0';
-    return GW_REFUSE(fault, reason, "another gateway-client (pid %s) uses %s", pid[0] == '\0' ? "unknown" : pid, directory);
+    return GW_REFUSE(fault, reason, "another gateway-client (pid %s) uses %s",
+                     pid[0] == '\0' ? "unknown" : pid, directory);
 }
 
 /* The lock is the flock, not the file: it goes with the process, whatever becomes of it. */
@@ -290,8 +300,8 @@ static int schema_step(sqlite3 *database, int64_t version)
 {
     char mark[96];
 
-    snprintf(mark, sizeof(mark), "PRAGMA application_id = %d; PRAGMA user_version = %d;", OUTBOX_APPLICATION_ID,
-             (int)version + 1);
+    snprintf(mark, sizeof(mark), "PRAGMA application_id = %d; PRAGMA user_version = %d;",
+             OUTBOX_APPLICATION_ID, (int)version + 1);
     GW_TRY(outbox_execute(database, "BEGIN IMMEDIATE"));
     int fault = outbox_execute(database, file_upgrades[version]);
     if (fault == 0)
@@ -314,7 +324,8 @@ static int schema_upgrade(sqlite3 *database, struct gw_reason *reason)
     if (tables > 0 && application != OUTBOX_APPLICATION_ID)
         return GW_REFUSE(-EBADMSG, reason, "a database of another program");
     if (version > OUTBOX_VERSION)
-        return GW_REFUSE(-EPROTONOSUPPORT, reason, "written by a newer gateway-client (version %d of the file, known is %d)",
+        return GW_REFUSE(-EPROTONOSUPPORT, reason,
+                         "written by a newer gateway-client (version %d of the file, known is %d)",
                          (int)version, OUTBOX_VERSION);
     if (version < 0 || (tables > 0 && version == 0))
         return GW_REFUSE(-EBADMSG, reason, "no version of an outbox");
@@ -378,7 +389,8 @@ static int file_try(const struct gwc_outbox_options *options, const char *path, 
     int fault = file_check(database, options->directory, unclean, reason);
     if (fault != 0) {
         struct gw_reason why = {0};
-        gw_reason_set(&why, "%s", reason != NULL && reason->text[0] != '\0' ? reason->text : sqlite3_errmsg(database));
+        gw_reason_set(&why, "%s",
+                      reason != NULL && reason->text[0] != '\0' ? reason->text : sqlite3_errmsg(database));
         gw_reason_set(reason, "cannot use %s: %s", path, why.text);
         sqlite3_close(database);
         return fault;
@@ -438,8 +450,8 @@ void outbox_file_suspect(const char *path)
         close(descriptor);
 }
 
-static int file_open_locked(const struct gwc_outbox_options *options, const char *path, sqlite3 **ret_database,
-                            char **ret_set_aside, struct gw_reason *reason)
+static int file_open_locked(const struct gwc_outbox_options *options, const char *path,
+                            sqlite3 **ret_database, char **ret_set_aside, struct gw_reason *reason)
 {
     GW_AUTO(gw_freep) char *aside = NULL;
 
@@ -456,8 +468,8 @@ static int file_open_locked(const struct gwc_outbox_options *options, const char
     return 0;
 }
 
-int outbox_file_open(const struct gwc_outbox_options *options, int *ret_lock, char **ret_path, sqlite3 **ret_database,
-                     char **ret_set_aside, struct gw_reason *reason)
+int outbox_file_open(const struct gwc_outbox_options *options, int *ret_lock, char **ret_path,
+                     sqlite3 **ret_database, char **ret_set_aside, struct gw_reason *reason)
 {
     GW_AUTO(gw_freep) char *path = path_join(options->directory, OUTBOX_FILE);
     int descriptor = -1;

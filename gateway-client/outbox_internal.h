@@ -15,24 +15,25 @@
 enum {
     OUTBOX_TRANSACTION_EVENTS_MAX = 4096,
     OUTBOX_TRANSACTION_BYTES_MAX = 16 << 20,
-    OUTBOX_HANDOVER_EVENTS_MAX = 32768,     /* committed events that wait for the loop … */
-    OUTBOX_HANDOVER_BYTES_MAX = 32 << 20,   /* … beyond it, the delivery reads them from the file */
-    OUTBOX_ITEMS_MAX = 65536,               /* progress that waits for the writer */
+    OUTBOX_HANDOVER_EVENTS_MAX = 32768,   /* committed events that wait for the loop … */
+    OUTBOX_HANDOVER_BYTES_MAX = 32 << 20, /* … beyond it, the delivery reads them from the file */
+    OUTBOX_ITEMS_MAX = 65536,             /* progress that waits for the writer */
     OUTBOX_PROGRESS_WAIT_MS = 200,
     OUTBOX_TICK_MS = 1000,
-    OUTBOX_BUSY_MS = 5000,                  /* how long another process may hold the file */
-    OUTBOX_PRUNE_EVENTS_MAX = 512,          /* a slice */
+    OUTBOX_BUSY_MS = 5000,         /* how long another process may hold the file */
+    OUTBOX_PRUNE_EVENTS_MAX = 512, /* a slice */
     OUTBOX_PRUNE_BYTES_MAX = 4 << 20,
-    OUTBOX_SOURCES_MAX = 4096,              /* interned source names kept in memory; a power of two */
-    OUTBOX_CHECKPOINT_FRAMES = 4000,        /* 16 MiB of log: copied into the file behind the acknowledgements */
-    OUTBOX_CHECKPOINT_FRAMES_MAX = 32000,   /* a reader stood in the way: wait for it */
+    OUTBOX_SOURCES_MAX = 4096,       /* interned source names kept in memory; a power of two */
+    OUTBOX_CHECKPOINT_FRAMES = 4000, /* 16 MiB of log: copied into the file behind the acknowledgements */
+    OUTBOX_CHECKPOINT_FRAMES_MAX = 32000, /* a reader stood in the way: wait for it */
     OUTBOX_VERSION = 1,
-    OUTBOX_APPLICATION_ID = 0x536c7562,     /* "Slub" in the file's header: `file outbox.db` tells it apart */
+    OUTBOX_APPLICATION_ID = 0x536c7562, /* "Slub" in the file's header: `file outbox.db` tells it apart */
 };
 
-#define OUTBOX_FILE "outbox.db"
+#define OUTBOX_FILE      "outbox.db"
 #define OUTBOX_LOCK_FILE "outbox.lock"
-#define OUTBOX_SUSPECT_FILE "outbox.suspect" /* SQLite found damage while we ran: check all of the file at the next start */
+#define OUTBOX_SUSPECT_FILE                                                                                  \
+    "outbox.suspect" /* SQLite found damage while we ran: check all of the file at the next start */
 
 /* ---- rows (outbox_row.c) ---- */
 
@@ -79,10 +80,11 @@ int outbox_query(sqlite3 *database, const char *sql, int64_t missing, int64_t *r
 void outbox_finalizep(sqlite3_stmt **statement);
 
 /* A connection to an existing file. */
-int outbox_connect(sqlite3 **ret_database, const char *path, bool no_fsync, struct gw_reason *reason) GW_MUST_CHECK;
+int outbox_connect(sqlite3 **ret_database, const char *path, bool no_fsync,
+                   struct gw_reason *reason) GW_MUST_CHECK;
 /* Directory, lock, and a sound outbox.db of our version in it; hands back the locked descriptor and the writing connection. */
-int outbox_file_open(const struct gwc_outbox_options *options, int *ret_lock, char **ret_path, sqlite3 **ret_database,
-                     char **ret_set_aside, struct gw_reason *reason) GW_MUST_CHECK;
+int outbox_file_open(const struct gwc_outbox_options *options, int *ret_lock, char **ret_path,
+                     sqlite3 **ret_database, char **ret_set_aside, struct gw_reason *reason) GW_MUST_CHECK;
 /* Leaves word for the next start that the file is damaged. */
 void outbox_file_suspect(const char *path);
 
@@ -118,7 +120,7 @@ struct outbox_read {
     void *user;
     struct gw_event **events;
     size_t count, capacity;
-    uint64_t last; /* the last sequence when it was read */
+    uint64_t last;                 /* the last sequence when it was read */
     struct outbox_read *told_next; /* loop: of those that have not been told */
 };
 struct outbox_reads {
@@ -173,7 +175,7 @@ struct outbox_writer {
     uint64_t sequence; /* the last one given */
     int64_t accepted_ns;
     size_t inserted, duplicates;
-    int64_t used;      /* bytes */
+    int64_t used; /* bytes */
     /* upkeep */
     struct outbox_source *sources; /* hash table, OUTBOX_SOURCES_MAX slots */
     size_t sources_count;
@@ -187,10 +189,10 @@ struct outbox_writer {
     int log_frames;
     struct gw_bytes scratch;
     /* trouble */
-    bool full;                /* by size: appends wait */
-    bool closing;             /* we close: what fails now has failed */
-    int fault;                /* of the last transaction */
-    bool pressure;            /* as last told */
+    bool full;     /* by size: appends wait */
+    bool closing;  /* we close: what fails now has failed */
+    int fault;     /* of the last transaction */
+    bool pressure; /* as last told */
     struct gw_backoff backoff;
     int64_t retry_ms, tick_ms; /* monotonic */
     char words[256];
@@ -215,7 +217,7 @@ struct gwc_outbox {
     struct outbox_items items;
     uint64_t items_generation;
     int64_t items_since_ms;
-    bool flush;          /* somebody waits: write the items now */
+    bool flush; /* somebody waits: write the items now */
     bool writer_sleeps;
     uint64_t committed_generation, rounds;
     int round_fault;

@@ -30,7 +30,8 @@ static bool slice_add(struct prune_slice *slice, uint64_t sequence)
     return true;
 }
 
-static int slice_find(struct outbox_writer *writer, struct prune_slice *slice, size_t limit, int64_t before_ns)
+static int slice_find(struct outbox_writer *writer, struct prune_slice *slice, size_t limit,
+                      int64_t before_ns)
 {
     sqlite3_stmt *find = writer->statements[OUTBOX_PRUNE_FIND];
     size_t bytes = 0;
@@ -94,11 +95,12 @@ int outbox_prune(struct outbox_writer *writer, size_t limit)
 
 bool outbox_prune_sources(struct outbox_writer *writer)
 {
-    sqlite3_stmt *after = writer->statements[OUTBOX_SOURCES_AFTER], *prune = writer->statements[OUTBOX_SOURCES_PRUNE];
+    sqlite3_stmt *after = writer->statements[OUTBOX_SOURCES_AFTER],
+                 *prune = writer->statements[OUTBOX_SOURCES_PRUNE];
     int64_t last = 0, first = writer->sources_after;
 
-    if (sqlite3_bind_int64(after, 1, first) != SQLITE_OK || sqlite3_bind_int64(after, 2, PRUNE_SOURCES_MAX) != SQLITE_OK ||
-        outbox_integer(after, 0, &last) < 0)
+    if (sqlite3_bind_int64(after, 1, first) != SQLITE_OK ||
+        sqlite3_bind_int64(after, 2, PRUNE_SOURCES_MAX) != SQLITE_OK || outbox_integer(after, 0, &last) < 0)
         return false;
     writer->sources_after = last; /* 0 at the end: from the start again */
     if (last == 0 || sqlite3_bind_int64(prune, 1, first) != SQLITE_OK ||

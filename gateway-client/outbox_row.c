@@ -7,7 +7,8 @@ int outbox_bind_text(sqlite3_stmt *statement, int column, struct gw_view view)
 {
     if (view.size == 0)
         return outbox_fault(sqlite3_bind_null(statement, column));
-    return outbox_fault(sqlite3_bind_text64(statement, column, view.data, view.size, SQLITE_STATIC, SQLITE_UTF8));
+    return outbox_fault(
+        sqlite3_bind_text64(statement, column, view.data, view.size, SQLITE_STATIC, SQLITE_UTF8));
 }
 
 int outbox_bind_blob(sqlite3_stmt *statement, int column, struct gw_view view)
@@ -87,9 +88,16 @@ static int extensions_decode(struct outbox_row *row, struct gw_view rest)
 int outbox_row_read(struct outbox_row *row, sqlite3_stmt *statement, int first)
 {
     struct gw_event_fields *fields = &row->fields;
-    struct gw_view *const texts[] = {
-        &fields->id,         &fields->source,        &fields->type,    &fields->subject,      &fields->data_content_type,
-        &fields->data_schema, &fields->partition_key, &fields->gateway, &fields->event_source, &fields->kind};
+    struct gw_view *const texts[] = {&fields->id,
+                                     &fields->source,
+                                     &fields->type,
+                                     &fields->subject,
+                                     &fields->data_content_type,
+                                     &fields->data_schema,
+                                     &fields->partition_key,
+                                     &fields->gateway,
+                                     &fields->event_source,
+                                     &fields->kind};
 
     *fields = (struct gw_event_fields){0};
     row->sequence = (uint64_t)sqlite3_column_int64(statement, first);

@@ -17,7 +17,8 @@ static struct outbox_watcher *watcher_find(struct gwc_outbox *outbox, const char
 
 static int item_order(const void *a, const void *b)
 {
-    const struct outbox_item *first = *(struct outbox_item *const *)a, *second = *(struct outbox_item *const *)b;
+    const struct outbox_item *first = *(struct outbox_item *const *)a,
+                             *second = *(struct outbox_item *const *)b;
     if (first->watcher != second->watcher)
         return first->watcher < second->watcher ? -1 : 1;
     if (first->progress.sequence != second->progress.sequence)
@@ -72,7 +73,8 @@ static bool items_reserve(struct gwc_outbox *outbox)
 }
 
 /* Under the lock. NULL: there is no room. */
-static struct outbox_item *item_add(struct gwc_outbox *outbox, enum outbox_item_kind kind, struct outbox_watcher *watcher)
+static struct outbox_item *item_add(struct gwc_outbox *outbox, enum outbox_item_kind kind,
+                                    struct outbox_watcher *watcher)
 {
     if (!items_reserve(outbox))
         return NULL;
@@ -85,7 +87,8 @@ static struct outbox_item *item_add(struct gwc_outbox *outbox, enum outbox_item_
     return item;
 }
 
-static void progress_add(struct gwc_outbox *outbox, struct outbox_watcher *watcher, const struct gwc_progress *progress)
+static void progress_add(struct gwc_outbox *outbox, struct outbox_watcher *watcher,
+                         const struct gwc_progress *progress)
 {
     struct outbox_item *item = item_add(outbox, OUTBOX_ITEM_PROGRESS, watcher);
     if (item == NULL) {
@@ -245,7 +248,8 @@ static int retries_add(struct outbox_retries *retries, struct outbox_row *row, s
         .next_attempt_ms = sqlite3_column_int64(statement, OUTBOX_EVENT_COLUMNS_COUNT + 2),
     };
     struct gw_view words = outbox_column_view(statement, OUTBOX_EVENT_COLUMNS_COUNT + 3);
-    snprintf(retry->reason, sizeof(retry->reason), "%.*s", (int)words.size, words.data == NULL ? "" : words.data);
+    snprintf(retry->reason, sizeof(retry->reason), "%.*s", (int)words.size,
+             words.data == NULL ? "" : words.data);
     GW_TRY(outbox_row_read(row, statement, 0));
     GW_TRY(outbox_row_event(row, &retry->event));
     retries->count++;
@@ -257,9 +261,10 @@ static int retries_read(sqlite3 *database, const char *name, struct outbox_retri
     GW_AUTO(outbox_finalizep) sqlite3_stmt *statement = NULL;
     GW_AUTO(outbox_row_done) struct outbox_row row = {0};
 
-    GW_TRY(outbox_prepare(database, &statement,
-                          "SELECT " OUTBOX_EVENT_COLUMNS ", r.attempts, r.first_attempt_ms, r.next_attempt_ms, r.reason"
-                          " FROM retries r JOIN events e USING(sequence) WHERE r.watcher = ?1 ORDER BY r.sequence"));
+    GW_TRY(outbox_prepare(
+        database, &statement,
+        "SELECT " OUTBOX_EVENT_COLUMNS ", r.attempts, r.first_attempt_ms, r.next_attempt_ms, r.reason"
+        " FROM retries r JOIN events e USING(sequence) WHERE r.watcher = ?1 ORDER BY r.sequence"));
     GW_TRY(outbox_bind_text(statement, 1, gw_view_text(name)));
     for (;;) {
         int answer = outbox_step(statement);

@@ -14,38 +14,43 @@ const char *const outbox_writer_sql[OUTBOX_STATEMENTS] = {
     [OUTBOX_BEGIN] = "BEGIN IMMEDIATE",
     [OUTBOX_COMMIT] = "COMMIT",
     [OUTBOX_ROLLBACK] = "ROLLBACK",
-    [OUTBOX_EVENT_INSERT] =
-        "INSERT INTO events(sequence, accepted_ns, time_ns, origin, id, source, type, subject, data_content_type,"
-        " data_schema, partition_key, gateway, event_source, kind, extensions, data)"
-        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
-        " ON CONFLICT(origin, id) WHERE origin IS NOT NULL DO NOTHING",
+    [OUTBOX_EVENT_INSERT] = "INSERT INTO events(sequence, accepted_ns, time_ns, origin, id, source, type, "
+                            "subject, data_content_type,"
+                            " data_schema, partition_key, gateway, event_source, kind, extensions, data)"
+                            " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+                            " ON CONFLICT(origin, id) WHERE origin IS NOT NULL DO NOTHING",
     [OUTBOX_SOURCE_INSERT] = "INSERT INTO sources(source) VALUES(?1)",
     [OUTBOX_SOURCE_FIND] = "SELECT number FROM sources WHERE source = ?1",
     [OUTBOX_SOURCES_PRUNE] = "DELETE FROM sources WHERE number > ?1 AND number <= ?2 AND NOT EXISTS"
                              " (SELECT 1 FROM events e WHERE e.origin = sources.number)",
-    [OUTBOX_SOURCES_AFTER] = "SELECT max(number) FROM (SELECT number FROM sources WHERE number > ?1 ORDER BY number LIMIT ?2)",
+    [OUTBOX_SOURCES_AFTER] =
+        "SELECT max(number) FROM (SELECT number FROM sources WHERE number > ?1 ORDER BY number LIMIT ?2)",
     [OUTBOX_POSITION_WRITE] = "INSERT INTO positions(source_key, position) VALUES(?1, ?2)"
                               " ON CONFLICT(source_key) DO UPDATE SET position = excluded.position",
     [OUTBOX_CURSOR_WRITE] = "UPDATE cursors SET cursor = ?2 WHERE watcher = ?1 AND cursor < ?2",
-    [OUTBOX_CURSOR_NEW] = "INSERT INTO cursors(watcher, cursor) VALUES(?1, ?2) ON CONFLICT(watcher) DO NOTHING",
+    [OUTBOX_CURSOR_NEW] =
+        "INSERT INTO cursors(watcher, cursor) VALUES(?1, ?2) ON CONFLICT(watcher) DO NOTHING",
     [OUTBOX_CURSOR_REMOVE] = "DELETE FROM cursors WHERE watcher = ?1",
     [OUTBOX_CURSOR_MIN] = "SELECT min(cursor) FROM cursors",
     [OUTBOX_RETRY_WRITE] =
         "INSERT INTO retries(watcher, sequence, attempts, first_attempt_ms, next_attempt_ms, reason)"
-        " VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(watcher, sequence) DO UPDATE SET attempts = excluded.attempts,"
+        " VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(watcher, sequence) DO UPDATE SET attempts = "
+        "excluded.attempts,"
         " first_attempt_ms = excluded.first_attempt_ms, next_attempt_ms = excluded.next_attempt_ms,"
         " reason = excluded.reason",
     [OUTBOX_RETRY_REMOVE] = "DELETE FROM retries WHERE watcher = ?1 AND sequence = ?2",
     [OUTBOX_RETRIES_REMOVE] = "DELETE FROM retries WHERE watcher = ?1",
-    [OUTBOX_DEAD_WRITE] = "INSERT INTO dead_letters(watcher, sequence, died_ms, attempts, status, reason)"
-                          " VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(watcher, sequence) DO UPDATE SET"
-                          " died_ms = excluded.died_ms, attempts = excluded.attempts, status = excluded.status,"
-                          " reason = excluded.reason",
+    [OUTBOX_DEAD_WRITE] =
+        "INSERT INTO dead_letters(watcher, sequence, died_ms, attempts, status, reason)"
+        " VALUES(?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT(watcher, sequence) DO UPDATE SET"
+        " died_ms = excluded.died_ms, attempts = excluded.attempts, status = excluded.status,"
+        " reason = excluded.reason",
     [OUTBOX_DEAD_COUNT] = "SELECT count(*) FROM dead_letters WHERE watcher = ?1",
-    [OUTBOX_PRUNE_FIND] = "SELECT e.sequence, e.accepted_ns, length(e.data),"
-                          " EXISTS(SELECT 1 FROM retries r WHERE r.sequence = e.sequence)"
-                          " OR EXISTS(SELECT 1 FROM dead_letters d WHERE d.sequence = e.sequence)"
-                          " FROM events e WHERE e.sequence > ?1 AND e.sequence <= ?2 ORDER BY e.sequence LIMIT ?3",
+    [OUTBOX_PRUNE_FIND] =
+        "SELECT e.sequence, e.accepted_ns, length(e.data),"
+        " EXISTS(SELECT 1 FROM retries r WHERE r.sequence = e.sequence)"
+        " OR EXISTS(SELECT 1 FROM dead_letters d WHERE d.sequence = e.sequence)"
+        " FROM events e WHERE e.sequence > ?1 AND e.sequence <= ?2 ORDER BY e.sequence LIMIT ?3",
     [OUTBOX_PRUNE] = "DELETE FROM events WHERE sequence >= ?1 AND sequence <= ?2",
     [OUTBOX_SEQUENCE_KEEP] = "UPDATE meta SET value = ?1 WHERE key = 'last_sequence' AND value < ?1",
     [OUTBOX_PAGES] = "PRAGMA page_count",
@@ -92,7 +97,8 @@ static int source_number(struct outbox_writer *writer, struct gw_view name, int6
 {
     uint32_t hash = gw_fnv1a32(name, (struct gw_view){0});
     struct outbox_source *slot = sources_slot(writer, name, hash);
-    sqlite3_stmt *find = writer->statements[OUTBOX_SOURCE_FIND], *insert = writer->statements[OUTBOX_SOURCE_INSERT];
+    sqlite3_stmt *find = writer->statements[OUTBOX_SOURCE_FIND],
+                 *insert = writer->statements[OUTBOX_SOURCE_INSERT];
 
     if (slot->name != NULL) {
         *ret_number = slot->number;
@@ -115,9 +121,15 @@ static int source_number(struct outbox_writer *writer, struct gw_view name, int6
 
 static int event_bind_texts(sqlite3_stmt *insert, const struct gw_event_fields *fields)
 {
-    const struct gw_view texts[] = {fields->id,          fields->source,        fields->type,    fields->subject,
+    const struct gw_view texts[] = {fields->id,
+                                    fields->source,
+                                    fields->type,
+                                    fields->subject,
                                     fields->data_content_type,
-                                    fields->data_schema, fields->partition_key, fields->gateway, fields->event_source,
+                                    fields->data_schema,
+                                    fields->partition_key,
+                                    fields->gateway,
+                                    fields->event_source,
                                     fields->kind};
     for (int i = 0; i < (int)GW_COUNT_OF(texts); i++)
         GW_TRY(outbox_bind_text(insert, 5 + i, texts[i]));
@@ -180,7 +192,8 @@ static int position_write(struct outbox_writer *writer, const struct gwc_append 
 }
 
 /* Only the last position of a source counts: it is written when another source needs its slot, or at the end. */
-static int position_note(struct outbox_writer *writer, const struct gwc_append **slots, const struct gwc_append *append)
+static int position_note(struct outbox_writer *writer, const struct gwc_append **slots,
+                         const struct gwc_append *append)
 {
     if (append->position.size == 0)
         return 0;
@@ -209,8 +222,8 @@ int outbox_appends_write(struct outbox_writer *writer)
 
 /* ---- items: what the delivery says ---- */
 
-static int watcher_run(struct outbox_writer *writer, enum outbox_statement which, const struct outbox_item *item,
-                       int64_t second)
+static int watcher_run(struct outbox_writer *writer, enum outbox_statement which,
+                       const struct outbox_item *item, int64_t second)
 {
     sqlite3_stmt *statement = writer->statements[which];
 

@@ -42,8 +42,9 @@ static void words_set(struct outbox_writer *writer, int fault)
     bool ours = code == SQLITE_OK || code == SQLITE_ROW || code == SQLITE_DONE;
     const char *words = ours ? strerrordesc_np(-fault) : sqlite3_errmsg(writer->database);
 
-    snprintf(writer->words, sizeof(writer->words), "cannot write %s: %s%s%s; events wait until it can be written",
-             writer->outbox->path, words, system == 0 || ours ? "" : ": ", system == 0 || ours ? "" : strerrordesc_np(system));
+    snprintf(writer->words, sizeof(writer->words),
+             "cannot write %s: %s%s%s; events wait until it can be written", writer->outbox->path, words,
+             system == 0 || ours ? "" : ": ", system == 0 || ours ? "" : strerrordesc_np(system));
 }
 
 static void transaction_undo(struct outbox_writer *writer, int fault)
@@ -156,7 +157,8 @@ static void metrics_count(struct outbox_writer *writer, int64_t began_ns)
     gw_series_add(writer->events_total, (double)writer->inserted);
     gw_series_add(writer->duplicates_total, (double)writer->duplicates);
     gw_series_add(writer->commits_total, 1);
-    gw_series_observe(writer->commit_seconds, (double)(gw_clock_monotonic_ns() - began_ns) / (double)GW_NS_PER_S);
+    gw_series_observe(writer->commit_seconds,
+                      (double)(gw_clock_monotonic_ns() - began_ns) / (double)GW_NS_PER_S);
     gw_series_set(writer->bytes, (double)writer->used);
     gw_series_set(writer->last_sequence, (double)writer->sequence);
 }
@@ -212,7 +214,8 @@ static void full_decide(struct outbox_writer *writer)
     }
     if (writer->full)
         snprintf(writer->words, sizeof(writer->words),
-                 "the outbox is full: %llu of %llu bytes wait for watchers; sources pause until they are delivered",
+                 "the outbox is full: %llu of %llu bytes wait for watchers; sources pause until they are "
+                 "delivered",
                  (unsigned long long)used, (unsigned long long)size_max);
     /* While pruning makes room, nobody need know. */
     if (!writer->full || !writer->prune_pending)
@@ -257,8 +260,8 @@ static void checkpoint(struct outbox_writer *writer)
     if (writer->log_frames < OUTBOX_CHECKPOINT_FRAMES)
         return;
     writer->log_frames = 0;
-    sqlite3_wal_checkpoint_v2(writer->database, NULL, wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, NULL,
-                              NULL);
+    sqlite3_wal_checkpoint_v2(writer->database, NULL,
+                              wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 }
 
 /* Another process (dead-letters replay, a person) has written. */
@@ -267,7 +270,8 @@ static void foreign_look(struct outbox_writer *writer)
     struct gwc_outbox *outbox = writer->outbox;
     int64_t version = 0, dead = 0;
 
-    if (outbox_integer(writer->statements[OUTBOX_DATA_VERSION], 0, &version) < 0 || version == writer->data_version)
+    if (outbox_integer(writer->statements[OUTBOX_DATA_VERSION], 0, &version) < 0 ||
+        version == writer->data_version)
         return;
     writer->data_version = version;
     writer->released = true;
@@ -278,7 +282,8 @@ static void foreign_look(struct outbox_writer *writer)
     pthread_mutex_unlock(&outbox->lock);
     for (struct outbox_watcher *watcher = watchers; watcher != NULL; watcher = watcher->next) {
         sqlite3_stmt *count = writer->statements[OUTBOX_DEAD_COUNT];
-        if (outbox_bind_text(count, 1, gw_view_text(watcher->name)) == 0 && outbox_integer(count, 0, &dead) == 0)
+        if (outbox_bind_text(count, 1, gw_view_text(watcher->name)) == 0 &&
+            outbox_integer(count, 0, &dead) == 0)
             atomic_store(&watcher->dead, (uint64_t)dead);
     }
 }
@@ -363,7 +368,8 @@ static void appends_take(struct outbox_writer *writer)
 {
     struct gwc_outbox *outbox = writer->outbox;
     uint64_t size_max = outbox->options.size_max, used = (uint64_t)writer->used;
-    size_t room = used < size_max ? (size_t)GW_MIN(size_max - used, (uint64_t)OUTBOX_TRANSACTION_BYTES_MAX) : 0;
+    size_t room =
+        used < size_max ? (size_t)GW_MIN(size_max - used, (uint64_t)OUTBOX_TRANSACTION_BYTES_MAX) : 0;
     size_t events = 0, bytes = 0;
     struct gwc_append **end = &outbox->appends;
 
@@ -463,9 +469,11 @@ static int log_grew(void *user, sqlite3 *database, const char *name, int frames)
     return SQLITE_OK;
 }
 
-static struct gw_series *metric(struct gw_metrics *metrics, enum gw_metric_kind kind, const char *name, const char *help)
+static struct gw_series *metric(struct gw_metrics *metrics, enum gw_metric_kind kind, const char *name,
+                                const char *help)
 {
-    static const double buckets[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10};
+    static const double buckets[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+                                     0.1,    0.25,  0.5,    1,     2.5,  10};
     bool histogram = kind == GW_HISTOGRAM;
     struct gw_family *family = gw_metrics_family(metrics, kind, name, help, "", histogram ? buckets : NULL,
                                                  histogram ? GW_COUNT_OF(buckets) : 0);
@@ -477,11 +485,15 @@ static void metrics_open(struct outbox_writer *writer, struct gw_metrics *metric
     writer->events_total = metric(metrics, GW_COUNTER, "gateway_outbox_events_total", "Events committed.");
     writer->duplicates_total = metric(metrics, GW_COUNTER, "gateway_outbox_duplicates_total",
                                       "Events dropped because their source and id were there already.");
-    writer->commits_total = metric(metrics, GW_COUNTER, "gateway_outbox_commits_total", "Transactions committed.");
-    writer->commit_seconds = metric(metrics, GW_HISTOGRAM, "gateway_outbox_commit_seconds", "Duration of a transaction.");
+    writer->commits_total =
+        metric(metrics, GW_COUNTER, "gateway_outbox_commits_total", "Transactions committed.");
+    writer->commit_seconds =
+        metric(metrics, GW_HISTOGRAM, "gateway_outbox_commit_seconds", "Duration of a transaction.");
     writer->bytes = metric(metrics, GW_GAUGE, "gateway_outbox_bytes", "Bytes of the file that are in use.");
-    writer->full_gauge = metric(metrics, GW_GAUGE, "gateway_outbox_full", "1 while events wait because it cannot be written.");
-    writer->last_sequence = metric(metrics, GW_GAUGE, "gateway_outbox_last_sequence", "Sequence of the last event.");
+    writer->full_gauge =
+        metric(metrics, GW_GAUGE, "gateway_outbox_full", "1 while events wait because it cannot be written.");
+    writer->last_sequence =
+        metric(metrics, GW_GAUGE, "gateway_outbox_last_sequence", "Sequence of the last event.");
 }
 
 /* The highest number that was ever given, wherever it is still written down. */

@@ -92,8 +92,8 @@ static enum gw_extension_kind extension_kind(Gateway__V1__Extension__Kind kind)
     }
 }
 
-static int receive_event(struct gwc_receiver *receiver, struct gwc_received *received, const Gateway__V1__Event *event,
-                         struct gw_reason *reason)
+static int receive_event(struct gwc_receiver *receiver, struct gwc_received *received,
+                         const Gateway__V1__Event *event, struct gw_reason *reason)
 {
     struct gw_extension extensions[GW_EVENT_EXTENSIONS_MAX];
 
@@ -103,8 +103,8 @@ static int receive_event(struct gwc_receiver *receiver, struct gwc_received *rec
         return GWC_RECEIVED_BAD;
     }
     if (event->n_extensions > GW_COUNT_OF(extensions)) {
-        gw_reason_set(reason, "event %llu has %zu extensions, more than %zu", (unsigned long long)event->sequence,
-                      event->n_extensions, GW_COUNT_OF(extensions));
+        gw_reason_set(reason, "event %llu has %zu extensions, more than %zu",
+                      (unsigned long long)event->sequence, event->n_extensions, GW_COUNT_OF(extensions));
         return GWC_RECEIVED_BAD;
     }
     for (size_t i = 0; i < event->n_extensions; i++)

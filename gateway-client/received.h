@@ -8,14 +8,19 @@
 
 /* Whose stream it is; texts are borrowed. */
 struct gwc_receiver {
-    enum gwc_contract contract; /* never AUTO */
+    enum gwc_contract contract;        /* never AUTO */
     const char *gateway, *type, *name; /* of the gateway and the event source */
-    const char *source;         /* CloudEvents source and type of events that do not say their own */
+    const char *source;                /* CloudEvents source and type of events that do not say their own */
     const char *event_type;
-    uint64_t sequence;          /* of the last event; counts on with each message */
+    uint64_t sequence; /* of the last event; counts on with each message */
 };
 
-enum gwc_received_kind { GWC_RECEIVED_EVENTS, GWC_RECEIVED_STARTED, GWC_RECEIVED_NOTICE, GWC_RECEIVED_NOTHING };
+enum gwc_received_kind {
+    GWC_RECEIVED_EVENTS,
+    GWC_RECEIVED_STARTED,
+    GWC_RECEIVED_NOTICE,
+    GWC_RECEIVED_NOTHING
+};
 
 struct gwc_received {
     enum gwc_received_kind kind;

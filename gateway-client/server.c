@@ -39,7 +39,8 @@ static bool server_copy(struct gwc_server *server, const struct gwc_server_spec 
     return good;
 }
 
-int gwc_server_new(struct gwc_server **ret_server, struct gw_rpc_client *rpc, const struct gwc_server_spec *spec)
+int gwc_server_new(struct gwc_server **ret_server, struct gw_rpc_client *rpc,
+                   const struct gwc_server_spec *spec)
 {
     struct gwc_server *server = calloc(1, sizeof(*server));
 

@@ -9,8 +9,8 @@
 struct gwc_server;
 
 /* The spec is copied. */
-int gwc_server_new(struct gwc_server **ret_server, struct gw_rpc_client *rpc, const struct gwc_server_spec *spec)
-    GW_MUST_CHECK;
+int gwc_server_new(struct gwc_server **ret_server, struct gw_rpc_client *rpc,
+                   const struct gwc_server_spec *spec) GW_MUST_CHECK;
 struct gwc_server *gwc_server_ref(struct gwc_server *server);
 struct gwc_server *gwc_server_unref(struct gwc_server *server); /* the last one closes the channel */
 const struct gwc_server_spec *gwc_server_spec(const struct gwc_server *server);

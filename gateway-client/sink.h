@@ -6,16 +6,16 @@
 #include "gateway-client/spec.h"
 
 enum gwc_verdict {
-    GWC_SENT,      /* the watcher has it */
-    GWC_AGAIN,     /* worth another attempt */
-    GWC_HOPELESS,  /* the same answer would come again: dead letter */
+    GWC_SENT,     /* the watcher has it */
+    GWC_AGAIN,    /* worth another attempt */
+    GWC_HOPELESS, /* the same answer would come again: dead letter */
 };
 
 struct gwc_answer {
     enum gwc_verdict verdict;
-    int status;              /* HTTP status; 0: no answer */
-    int64_t retry_after_ms;  /* -1: the watcher did not say */
-    const char *reason;      /* in words; borrowed during done() */
+    int status;             /* HTTP status; 0: no answer */
+    int64_t retry_after_ms; /* -1: the watcher did not say */
+    const char *reason;     /* in words; borrowed during done() */
     int64_t took_ms;
 };
 

@@ -66,7 +66,8 @@ static void sink_reason(const struct gw_http_answer *answer, char *text, size_t 
     bool blank = true;
 
     if (answer->status == 0) {
-        snprintf(text, size, "%s", answer->fault == NULL || answer->fault[0] == '\0' ? "no answer" : answer->fault);
+        snprintf(text, size, "%s",
+                 answer->fault == NULL || answer->fault[0] == '\0' ? "no answer" : answer->fault);
         return;
     }
     length = (size_t)snprintf(text, size, "HTTP %d%s", answer->status, said.size > 0 ? ": " : "");
@@ -91,14 +92,16 @@ static bool secret_given(const struct gw_setting_secret *secret)
 }
 
 /* A credential goes into a header line; one with a line break in it would write lines of its own. */
-static int secret_read(const struct gw_setting_secret *secret, struct gw_bytes *ret_value, struct gw_reason *reason)
+static int secret_read(const struct gw_setting_secret *secret, struct gw_bytes *ret_value,
+                       struct gw_reason *reason)
 {
     if (!secret_given(secret))
         return 0;
     GW_TRY(gw_secret_read(secret, ret_value, reason));
     for (size_t i = 0; i < ret_value->size; i++)
         if ((unsigned char)ret_value->data[i] < 0x20 || ret_value->data[i] == 0x7f)
-            return GW_REFUSE(-EINVAL, reason, "secret %s, key %s: holds a line break or another control character",
+            return GW_REFUSE(-EINVAL, reason,
+                             "secret %s, key %s: holds a line break or another control character",
                              secret->name, secret->key);
     return gw_bytes_text(ret_value) == NULL ? GW_RAISE(-ENOMEM) : 0;
 }
@@ -150,7 +153,8 @@ static int header_check(const struct gw_setting_pair *header, struct gw_reason *
         return GW_REFUSE(-EINVAL, reason, "headers: %s is set by the mode of the watcher", header->name);
     for (const char *byte = header->value; *byte != '\0'; byte++)
         if (((unsigned char)*byte < 0x20 && *byte != '\t') || *byte == 0x7f)
-            return GW_REFUSE(-EINVAL, reason, "headers: the value of %s holds a control character", header->name);
+            return GW_REFUSE(-EINVAL, reason, "headers: the value of %s holds a control character",
+                             header->name);
     return 0;
 }
 
@@ -246,7 +250,8 @@ static int sink_secrets_renew(struct sink_http *sink, struct gw_reason *reason)
 
     GW_TRY(sink_secrets_read(sink->spec, &fresh, reason));
     if (sink->targets != NULL && !secret_changed(&sink->bearer, &fresh.bearer) &&
-        !secret_changed(&sink->username, &fresh.username) && !secret_changed(&sink->password, &fresh.password))
+        !secret_changed(&sink->username, &fresh.username) &&
+        !secret_changed(&sink->password, &fresh.password))
         return 0;
     GW_TRY(sink_target_add(sink, &fresh, reason));
     secrets_swap(&sink->bearer, &fresh.bearer);
@@ -379,8 +384,8 @@ static int call_send(struct sink_call *call, struct gw_event *const *events, siz
     struct gw_http_request request = {.method = GW_HTTP_POST};
     size_t lines_count;
 
-    GW_TRY(gw_event_encode((const struct gw_event *const *)events, count, call->sink->spec->mode, &call->headers,
-                           &lines_count, &call->body, &request.body));
+    GW_TRY(gw_event_encode((const struct gw_event *const *)events, count, call->sink->spec->mode,
+                           &call->headers, &lines_count, &call->body, &request.body));
     GW_TRY(call_lines(call, lines_count));
     request.headers = call->lines;
     GW_TRY(gw_http_send(call->target->http, &request, call_done, call, NULL));

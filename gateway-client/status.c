@@ -138,7 +138,10 @@ static void write_watcher(struct gwc_client *client, const struct gwc_watcher *w
     member_text(out, "url", watcher->spec->url);
     member_text(out, "mode", watcher->spec->mode_name);
     member_text(out, "state", state);
-    member_text(out, "message", watcher->delivery == NULL ? watcher->reason : stats.failing ? stats.last_failure : "");
+    member_text(out, "message",
+                watcher->delivery == NULL ? watcher->reason
+                : stats.failing           ? stats.last_failure
+                                          : "");
     member_number(out, "delivered", stats.delivered);
     member_number(out, "attempts", stats.attempts);
     member_number(out, "failures", stats.failures);

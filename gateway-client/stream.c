@@ -13,17 +13,19 @@
 
 enum {
     VALIDATE_DEADLINE_MS = 10000,
-    OLD_CONTRACT_STARTED_MS = 1000, /* Argo's contracts have no "started": a stream that holds so long counts */
-    STARTED_LATE_MS = 5000,         /* who has not said "started" by then is waited for, but not in silence */
-    STEADY_MS = 10000,              /* running so long forgets earlier failures */
-    NUDGE_MS = 250,                 /* what a neighbour gave up is free a moment later */
-    WITHDRAW_MS = 2000,             /* a server that does not end a withdrawn stream is cut off */
+    OLD_CONTRACT_STARTED_MS =
+        1000,               /* Argo's contracts have no "started": a stream that holds so long counts */
+    STARTED_LATE_MS = 5000, /* who has not said "started" by then is waited for, but not in silence */
+    STEADY_MS = 10000,      /* running so long forgets earlier failures */
+    NUDGE_MS = 250,         /* what a neighbour gave up is free a moment later */
+    WITHDRAW_MS = 2000,     /* a server that does not end a withdrawn stream is cut off */
 };
 
 static const struct gw_backoff_policy failing_policy = {.initial_ms = 200, .factor = 2, .max_ms = 5000};
 static const struct gw_backoff_policy invalid_policy = {.initial_ms = 2000, .factor = 2, .max_ms = 60000};
 
-const char *const gwc_stream_state_names[] = {"validating", "starting", "running", "invalid", "failing", "stopped", NULL};
+const char *const gwc_stream_state_names[] = {"validating", "starting", "running", "invalid",
+                                              "failing",    "stopped",  NULL};
 
 /* One configuration of the source, with the server it goes to; a copy of our own. */
 struct configuration {
@@ -62,7 +64,8 @@ static void configuration_done(struct configuration *configuration)
     *configuration = (struct configuration){0};
 }
 
-static int configuration_copy(struct configuration *copy, struct gwc_server *server, const struct gwc_source *source)
+static int configuration_copy(struct configuration *copy, struct gwc_server *server,
+                              const struct gwc_source *source)
 {
     struct configuration made = {.source = *source, .there = true};
 
@@ -95,9 +98,11 @@ static void stream_set(struct gwc_stream *stream, enum gwc_stream_state state, c
     if (same)
         return;
     bool trouble = state == GWC_STREAM_INVALID || state == GWC_STREAM_FAILING || message[0] != '\0';
-    enum gw_log_level level = trouble ? GW_LOG_WARN : state == GWC_STREAM_RUNNING ? GW_LOG_INFO : GW_LOG_DEBUG;
-    gw_log(level, "event source", "source", gwc_stream_key(stream), "state", gwc_stream_state_names[state], "reason",
-           message[0] != '\0' ? message : NULL, NULL);
+    enum gw_log_level level = trouble                       ? GW_LOG_WARN
+                              : state == GWC_STREAM_RUNNING ? GW_LOG_INFO
+                                                            : GW_LOG_DEBUG;
+    gw_log(level, "event source", "source", gwc_stream_key(stream), "state", gwc_stream_state_names[state],
+           "reason", message[0] != '\0' ? message : NULL, NULL);
     gw_series_set(stream->running_series, state == GWC_STREAM_RUNNING ? 1 : 0);
     if (stream->context->changed != NULL)
         stream->context->changed(stream->context->user, stream);
@@ -196,8 +201,8 @@ static void on_notice(void *user, bool warning, const char *message)
     struct gwc_stream *stream = user;
 
     snprintf(stream->notice, sizeof(stream->notice), "%s", warning ? message : "");
-    gw_log(warning ? GW_LOG_WARN : GW_LOG_INFO, "gateway-server says", "source", gwc_stream_key(stream), "notice",
-           message, NULL);
+    gw_log(warning ? GW_LOG_WARN : GW_LOG_INFO, "gateway-server says", "source", gwc_stream_key(stream),
+           "notice", message, NULL);
 }
 
 static void ended_words(struct gw_reason *reason, int status, const char *message)
@@ -222,7 +227,8 @@ static void on_ended(void *user, int status, const char *message)
     ended_words(&reason, status, message);
     stream->restarts++;
     gw_series_add(stream->restarts_series, 1);
-    stream_set(stream, status == GW_RPC_INVALID_ARGUMENT ? GWC_STREAM_INVALID : GWC_STREAM_FAILING, reason.text);
+    stream_set(stream, status == GW_RPC_INVALID_ARGUMENT ? GWC_STREAM_INVALID : GWC_STREAM_FAILING,
+               reason.text);
 }
 
 static void on_released(void *user)
@@ -250,7 +256,8 @@ static void stream_start(struct gwc_stream *stream)
     struct gw_bytes position = {0};
     struct gw_rpc_channel *channel = gwc_server_channel(stream->current.server, &reason);
     const struct gwc_stream_context *context = stream->context;
-    int fault = channel == NULL ? -EINVAL : gwc_outbox_position(context->outbox, gwc_stream_key(stream), &position);
+    int fault =
+        channel == NULL ? -EINVAL : gwc_outbox_position(context->outbox, gwc_stream_key(stream), &position);
 
     if (fault == 0) {
         struct gwc_link_options options = {
@@ -272,7 +279,8 @@ static void stream_start(struct gwc_stream *stream)
         return;
     }
     stream_set(stream, GWC_STREAM_STARTING, "");
-    gw_timer_start(stream->settle_timer, stream->contract == GWC_CONTRACT_V1 ? STARTED_LATE_MS : OLD_CONTRACT_STARTED_MS);
+    gw_timer_start(stream->settle_timer,
+                   stream->contract == GWC_CONTRACT_V1 ? STARTED_LATE_MS : OLD_CONTRACT_STARTED_MS);
 }
 
 /* ---- validation ---- */
@@ -301,7 +309,8 @@ static void stream_valid(struct gwc_stream *stream, enum gwc_contract contract)
 }
 
 /* Problems with the lines of the file that the user edits. */
-static void problems_words(const struct gw_problems *problems, const struct gwc_source *source, struct gw_reason *reason)
+static void problems_words(const struct gw_problems *problems, const struct gwc_source *source,
+                           struct gw_reason *reason)
 {
     struct gw_problems located = {0};
 
@@ -341,7 +350,8 @@ static void on_validated(void *user, const struct gwc_validated *validated)
     } else if (stream->link != NULL && !stream->link_ending) {
         stream_wait(stream, &stream->failing); /* runs on; the edit waits for an answer */
     } else {
-        gw_reason_set(&reason, "gateway-server %s: %s", gwc_server_spec(asked->server)->address, validated->reason);
+        gw_reason_set(&reason, "gateway-server %s: %s", gwc_server_spec(asked->server)->address,
+                      validated->reason);
         stream_fail(stream, reason.text);
     }
 }
@@ -367,8 +377,8 @@ static void stream_attempt(struct gwc_stream *stream)
         .source = &asked->source,
         .deadline_ms = VALIDATE_DEADLINE_MS,
     };
-    int fault = channel == NULL ? -EINVAL
-                                : gwc_validation_begin(&stream->validation, &options, on_validated, stream);
+    int fault =
+        channel == NULL ? -EINVAL : gwc_validation_begin(&stream->validation, &options, on_validated, stream);
     if (fault == 0)
         return;
     if (runs)
@@ -384,7 +394,8 @@ static void on_attempt_time(void *user)
 
 /* ---- from outside ---- */
 
-static int stream_prepare(struct gwc_stream *stream, struct gwc_server *server, const struct gwc_source *source)
+static int stream_prepare(struct gwc_stream *stream, struct gwc_server *server,
+                          const struct gwc_source *source)
 {
     const struct gwc_stream_context *context = stream->context;
     const char *labels[] = {source->name, source->type};
@@ -398,8 +409,8 @@ static int stream_prepare(struct gwc_stream *stream, struct gwc_server *server, 
     return 0;
 }
 
-int gwc_stream_open(struct gwc_stream **ret_stream, const struct gwc_stream_context *context, struct gwc_server *server,
-                    const struct gwc_source *source)
+int gwc_stream_open(struct gwc_stream **ret_stream, const struct gwc_stream_context *context,
+                    struct gwc_server *server, const struct gwc_source *source)
 {
     struct gwc_stream *stream = calloc(1, sizeof(*stream));
 
@@ -421,7 +432,8 @@ int gwc_stream_open(struct gwc_stream **ret_stream, const struct gwc_stream_cont
 }
 
 /* A running link with this very configuration: an edit that was taken back. */
-static bool stream_runs(const struct gwc_stream *stream, const struct gwc_server *server, const struct gwc_source *source)
+static bool stream_runs(const struct gwc_stream *stream, const struct gwc_server *server,
+                        const struct gwc_source *source)
 {
     return stream->link != NULL && !stream->link_ending && !stream->restart_wanted && !stream->stopping &&
            stream->current.server == server && gw_view_equal(stream->current.source.config, source->config);

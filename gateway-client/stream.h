@@ -46,23 +46,23 @@ struct gwc_stream_context {
 struct gwc_stream_status {
     const char *key, *type, *name, *id;
     enum gwc_stream_state state;
-    const char *message;       /* why it is in this state; "" when there is nothing to say */
-    const char *notice;        /* the server's last warning; "" */
-    const char *refused;       /* an edit that was refused while the last good configuration runs; "" */
-    const char *contract;      /* spoken with the server; "" unknown */
-    int64_t since_ms;          /* realtime of the last change of state */
-    int64_t next_attempt_ms;   /* realtime; 0: none planned */
+    const char *message;     /* why it is in this state; "" when there is nothing to say */
+    const char *notice;      /* the server's last warning; "" */
+    const char *refused;     /* an edit that was refused while the last good configuration runs; "" */
+    const char *contract;    /* spoken with the server; "" unknown */
+    int64_t since_ms;        /* realtime of the last change of state */
+    int64_t next_attempt_ms; /* realtime; 0: none planned */
     uint64_t restarts, events;
-    int64_t last_event_ms;     /* realtime; 0: never */
+    int64_t last_event_ms; /* realtime; 0: never */
 };
 
 /* Begins at once. The source is copied; the server is referenced. */
-int gwc_stream_open(struct gwc_stream **ret_stream, const struct gwc_stream_context *context, struct gwc_server *server,
-                    const struct gwc_source *source) GW_MUST_CHECK;
+int gwc_stream_open(struct gwc_stream **ret_stream, const struct gwc_stream_context *context,
+                    struct gwc_server *server, const struct gwc_source *source) GW_MUST_CHECK;
 /* Another configuration, or another server for the same key. The one that runs already: an edit was taken back, and the
  * stream is not disturbed. */
-int gwc_stream_update(struct gwc_stream *stream, struct gwc_server *server, const struct gwc_source *source)
-    GW_MUST_CHECK;
+int gwc_stream_update(struct gwc_stream *stream, struct gwc_server *server,
+                      const struct gwc_source *source) GW_MUST_CHECK;
 /* Words about an entry that could not even be read. An edit before it that still waits is dropped. */
 void gwc_stream_refuse(struct gwc_stream *stream, const char *words);
 /* A neighbour has stopped or changed: one that was refused may be good now, and is tried soon. */
@@ -75,7 +75,8 @@ struct gwc_stream *gwc_stream_free(struct gwc_stream *stream);
 
 /* Brings the counters of the metrics up to date: now and then. */
 void gwc_stream_count(struct gwc_stream *stream);
-struct gwc_server *gwc_stream_server(const struct gwc_stream *stream); /* the one it uses, or will use; borrowed */
+struct gwc_server *
+gwc_stream_server(const struct gwc_stream *stream); /* the one it uses, or will use; borrowed */
 void gwc_stream_status(const struct gwc_stream *stream, struct gwc_stream_status *ret_status);
 const char *gwc_stream_key(const struct gwc_stream *stream);
 bool gwc_stream_stopping(const struct gwc_stream *stream);

@@ -33,7 +33,8 @@ static void validation_free(struct gwc_validation *validation)
     free(validation);
 }
 
-static void validation_finish(struct gwc_validation *validation, enum gwc_validity validity, const char *reason)
+static void validation_finish(struct gwc_validation *validation, enum gwc_validity validity,
+                              const char *reason)
 {
     struct gwc_validated validated = {validity, validation->asking, &validation->problems, reason};
 
@@ -53,8 +54,8 @@ static void answer_v1(struct gwc_validation *validation, struct gw_view reply)
     if (answer == NULL)
         return;
     for (size_t i = 0; i < answer->n_problems; i++)
-        gw_problems_add(&validation->problems, answer->problems[i]->path, (int)answer->problems[i]->line, "%s",
-                        answer->problems[i]->message);
+        gw_problems_add(&validation->problems, answer->problems[i]->path, (int)answer->problems[i]->line,
+                        "%s", answer->problems[i]->message);
     gateway__v1__validation__free_unpacked(answer, NULL);
 }
 

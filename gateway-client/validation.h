@@ -27,12 +27,13 @@ struct gwc_validation_options {
     enum gwc_contract contract; /* AUTO: ours first, then Argo's, then generic */
     const char *gateway, *namespace_;
     const struct gwc_source *source;
-    int64_t deadline_ms;        /* of each question */
+    int64_t deadline_ms; /* of each question */
 };
 
 /* Everything is copied. `done` runs on the loop, exactly once, never from within this call. Loop thread. */
 int gwc_validation_begin(struct gwc_validation **ret_validation, const struct gwc_validation_options *options,
-                         void (*done)(void *user, const struct gwc_validated *validated), void *user) GW_MUST_CHECK;
+                         void (*done)(void *user, const struct gwc_validated *validated),
+                         void *user) GW_MUST_CHECK;
 /* done() is not called any more. The handle is dead after done() anyway. */
 struct gwc_validation *gwc_validation_cancel(struct gwc_validation *validation);
 

@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-int gws_request_copy(struct gws_request *request, const char *gateway, const char *namespace_, const char *name,
-                     const char *id, const char *type, struct gw_view config, struct gw_view position)
+int gws_request_copy(struct gws_request *request, const char *gateway, const char *namespace_,
+                     const char *name, const char *id, const char *type, struct gw_view config,
+                     struct gw_view position)
 {
     *request = (struct gws_request){0};
     request->identity.gateway = gw_arena_copy(&request->arena, gw_view_text(gateway));
@@ -18,9 +19,9 @@ int gws_request_copy(struct gws_request *request, const char *gateway, const cha
     request->type = gw_arena_copy(&request->arena, gw_view_text(type));
     request->config = gw_view(gw_arena_copy(&request->arena, config), config.size);
     request->position = gw_view(gw_arena_copy(&request->arena, position), position.size);
-    if (request->identity.gateway != NULL && request->identity.namespace_ != NULL && request->identity.name != NULL &&
-        request->identity.id != NULL && request->type != NULL && request->config.data != NULL &&
-        request->position.data != NULL)
+    if (request->identity.gateway != NULL && request->identity.namespace_ != NULL &&
+        request->identity.name != NULL && request->identity.id != NULL && request->type != NULL &&
+        request->config.data != NULL && request->position.data != NULL)
         return 0;
     gw_arena_done(&request->arena);
     return GW_RAISE(-ENOMEM);
@@ -32,7 +33,8 @@ static void config_check_identity(struct gws_server *server, const struct gws_re
     const char *type = server->module->type;
 
     if (request->type[0] != '\0' && strcmp(request->type, type) != 0)
-        gw_problems_add(problems, "", 0, "this gateway-server serves event sources of type \"%s\", not \"%s\"", type,
+        gw_problems_add(problems, "", 0,
+                        "this gateway-server serves event sources of type \"%s\", not \"%s\"", type,
                         request->type);
     if (request->identity.name[0] == '\0')
         gw_problems_add(problems, "", 0, "the event source has no name");
@@ -69,8 +71,8 @@ static bool path_is_named(const struct gw_problems *problems, const char *path)
 
 /* What the module finds, beside what the table found. Where the table has complained already, the module has seen only a
  * default, so its words about that place, or about the whole, are left out. */
-static void config_check(struct gws_server *server, const struct gws_request *request, const struct gw_node *root,
-                         const void *config, struct gw_problems *problems)
+static void config_check(struct gws_server *server, const struct gws_request *request,
+                         const struct gw_node *root, const void *config, struct gw_problems *problems)
 {
     GW_AUTO(gw_problems_done) struct gw_problems found = {0};
     size_t before = problems->count;
@@ -81,8 +83,9 @@ static void config_check(struct gws_server *server, const struct gws_request *re
     for (size_t i = 0; i < found.count; i++) {
         const struct gw_problem *problem = &found.items[i];
         if (before == 0 || (problem->path[0] != '\0' && !path_is_named(problems, problem->path)))
-            gw_problems_add(problems, problem->path, problem->line > 0 ? problem->line : line_of(root, problem->path),
-                            "%s", problem->message);
+            gw_problems_add(problems, problem->path,
+                            problem->line > 0 ? problem->line : line_of(root, problem->path), "%s",
+                            problem->message);
     }
     problems->dropped += found.dropped;
 }

@@ -42,8 +42,8 @@ static void on_check(void *user, struct gw_rpc_server_call *call, struct gw_view
     int known = service_known(bytes);
 
     if (known <= 0) {
-        gw_rpc_server_call_finish(call, known < 0 ? GW_RPC_INVALID_ARGUMENT : GW_RPC_NOT_FOUND, "unknown service",
-                                  NULL);
+        gw_rpc_server_call_finish(call, known < 0 ? GW_RPC_INVALID_ARGUMENT : GW_RPC_NOT_FOUND,
+                                  "unknown service", NULL);
         return;
     }
     response.status = serving(user) ? STATUS(SERVING) : STATUS(NOT_SERVING);
@@ -56,13 +56,15 @@ static void on_check_closed(void *user, struct gw_rpc_server_call *call, bool ca
     gw_rpc_server_call_release(call);
 }
 
-static void send_status(struct gw_rpc_server_call *call, Grpc__Health__V1__HealthCheckResponse__ServingStatus status)
+static void send_status(struct gw_rpc_server_call *call,
+                        Grpc__Health__V1__HealthCheckResponse__ServingStatus status)
 {
     Grpc__Health__V1__HealthCheckResponse response = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
 
     response.status = status;
     if (gw_rpc_server_call_send(call, &response.base) < 0)
-        gw_rpc_server_call_finish(call, GW_RPC_RESOURCE_EXHAUSTED, "the gateway-server has no memory left", NULL);
+        gw_rpc_server_call_finish(call, GW_RPC_RESOURCE_EXHAUSTED, "the gateway-server has no memory left",
+                                  NULL);
 }
 
 static void on_watch(void *user, struct gw_rpc_server_call *call, struct gw_view bytes)
@@ -73,7 +75,8 @@ static void on_watch(void *user, struct gw_rpc_server_call *call, struct gw_view
 
     if (watch == NULL || known < 0) {
         gw_rpc_server_call_finish(call, known < 0 ? GW_RPC_INVALID_ARGUMENT : GW_RPC_RESOURCE_EXHAUSTED,
-                                  known < 0 ? "the request is not a HealthCheckRequest message" : "no memory", NULL);
+                                  known < 0 ? "the request is not a HealthCheckRequest message" : "no memory",
+                                  NULL);
         free(watch);
         return;
     }
@@ -117,13 +120,17 @@ void gws_health_set(struct gws_server *server, bool is_serving)
     for (struct gws_health_watch *watch = server->health_watches; watch != NULL; watch = watch->next) {
         send_status(watch->call, is_serving ? STATUS(SERVING) : STATUS(NOT_SERVING));
         if (!is_serving)
-            gw_rpc_server_call_finish(watch->call, GW_RPC_UNAVAILABLE, "the gateway-server is shutting down", NULL);
+            gw_rpc_server_call_finish(watch->call, GW_RPC_UNAVAILABLE, "the gateway-server is shutting down",
+                                      NULL);
     }
     pthread_mutex_unlock(&server->health_lock);
 }
 
 const struct gw_rpc_method gws_health_methods[2] = {
-    {.path = "/grpc.health.v1.Health/Check", .kind = GW_RPC_UNARY, .open = on_check, .closed = on_check_closed},
+    {.path = "/grpc.health.v1.Health/Check",
+     .kind = GW_RPC_UNARY,
+     .open = on_check,
+     .closed = on_check_closed},
     {.path = "/grpc.health.v1.Health/Watch",
      .kind = GW_RPC_SERVER_STREAM,
      .open = on_watch,

@@ -184,7 +184,8 @@ struct gws_hook *gws_hook_close(struct gws_hook *hook)
 
 struct gws_hook *gws_hook_withdraw(struct gws_hook *hook)
 {
-    return hook == NULL ? NULL : hook_close(hook, GW_MIN(hook->hooks->linger_ms, (int64_t)GWS_HOOK_WITHDRAWN_MS));
+    return hook == NULL ? NULL
+                        : hook_close(hook, GW_MIN(hook->hooks->linger_ms, (int64_t)GWS_HOOK_WITHDRAWN_MS));
 }
 
 /* ---- what stands in the way of a new hook ---- */

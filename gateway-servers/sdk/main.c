@@ -82,7 +82,8 @@ static void count_register(struct gws_server *server)
         {&server->counts.sources, GW_GAUGE, "gateway_server_sources", "Event sources that run."},
         {&server->counts.paused, GW_GAUGE, "gateway_server_sources_paused", "Event sources told to pause."},
         {&server->counts.started, GW_COUNTER, "gateway_server_starts_total", "Event sources started."},
-        {&server->counts.refused, GW_COUNTER, "gateway_server_start_failures_total", "Event sources refused at start."},
+        {&server->counts.refused, GW_COUNTER, "gateway_server_start_failures_total",
+         "Event sources refused at start."},
         {&server->counts.emitted, GW_COUNTER, "gateway_server_events_total", "Events emitted."},
         {&server->counts.acknowledged, GW_COUNTER, "gateway_server_events_acknowledged_total",
          "Events that the gateway-client made durable."},
@@ -90,8 +91,8 @@ static void count_register(struct gws_server *server)
 
     gw_metrics_add_process(metrics);
     for (size_t i = 0; i < GW_COUNT_OF(rows); i++)
-        *rows[i].series =
-            gw_family_series(gw_metrics_family(metrics, rows[i].kind, rows[i].name, rows[i].help, "", NULL, 0), NULL);
+        *rows[i].series = gw_family_series(
+            gw_metrics_family(metrics, rows[i].kind, rows[i].name, rows[i].help, "", NULL, 0), NULL);
 }
 
 static int server_listen(struct process *process, struct gw_reason *reason)
@@ -117,10 +118,11 @@ static int server_listen(struct process *process, struct gw_reason *reason)
                 .key_file = process->options.tls_key,
                 .ca_file = process->options.tls_client_ca},
     };
-    GW_TRY(gw_rpc_server_open(&process->server.rpc, &options, table, GW_COUNT_OF(table), &process->server, reason));
+    GW_TRY(gw_rpc_server_open(&process->server.rpc, &options, table, GW_COUNT_OF(table), &process->server,
+                              reason));
     for (size_t i = 0; addresses[i] != NULL; i++)
-        gw_log(GW_LOG_INFO, "listening", "type", process->server.module->type, "address", addresses[i], "version",
-               GW_VERSION, NULL);
+        gw_log(GW_LOG_INFO, "listening", "type", process->server.module->type, "address", addresses[i],
+               "version", GW_VERSION, NULL);
     return 0;
 }
 
@@ -142,7 +144,8 @@ static int process_open(struct process *process, struct gw_reason *reason)
     if (server->module->open != NULL)
         GW_TRY(server->module->open(server, &server->data, reason));
     if (strcmp(process->options.admin, "none") != 0) {
-        struct gw_admin_options admin = {.address = process->options.admin, .metrics = server->metrics, .user = server};
+        struct gw_admin_options admin = {
+            .address = process->options.admin, .metrics = server->metrics, .user = server};
         GW_TRY(gw_admin_open(&process->admin, server->loop, &admin, reason));
     }
     return server_listen(process, reason);
@@ -193,12 +196,14 @@ static int serve(const struct gws_module *module, const struct options *options)
 
 static void print_help(const struct gws_module *module, const struct gw_flag *flags)
 {
-    printf("gateway-server-%s: %s\n\nUsage: gateway-server-%s [flags]\n", module->type, module->summary, module->type);
+    printf("gateway-server-%s: %s\n\nUsage: gateway-server-%s [flags]\n", module->type, module->summary,
+           module->type);
     if (module->command_help != NULL)
         printf("       gateway-server-%s %s\n", module->type, module->command_help);
     printf("\nFlags:\n");
     gw_flags_print(flags);
-    printf("\nExit codes: 0 stopped in order, 1 a fault, 2 wrong usage, 3 a configuration that cannot work.\n");
+    printf(
+        "\nExit codes: 0 stopped in order, 1 a fault, 2 wrong usage, 3 a configuration that cannot work.\n");
 }
 
 static int print_text(void (*print)(const struct gws_module *module, struct gw_bytes *out),
@@ -247,26 +252,30 @@ static bool is_command(const struct gws_module *module, const char *word)
 
 int gws_main(const struct gws_module *module, int argc, char **argv)
 {
-    struct options options = {.port = "9330", .admin = "none", .log_level = "info", .log_format = "logfmt",
-                              .drain_ms = 5000};
+    struct options options = {
+        .port = "9330", .admin = "none", .log_level = "info", .log_format = "logfmt", .drain_ms = 5000};
     const struct gw_flag flags[] = {
         {"listen", GW_FLAG_TEXTS, options.listen, "ADDRESS",
          "where to serve gRPC: host:port or unix:/path; may be repeated (default 127.0.0.1:9330)", NULL},
         {"port", GW_FLAG_TEXT, &options.port, "PORT", "port on 127.0.0.1 when there is no --listen",
          "GATEWAY_SERVER_PORT"},
-        {"admin", GW_FLAG_TEXT, &options.admin, "ADDRESS", "where to serve /healthz, /readyz, /metrics; none (default)",
+        {"admin", GW_FLAG_TEXT, &options.admin, "ADDRESS",
+         "where to serve /healthz, /readyz, /metrics; none (default)", NULL},
+        {"tls-certificate", GW_FLAG_TEXT, &options.tls_certificate, "FILE", "PEM certificate: gRPC over TLS",
          NULL},
-        {"tls-certificate", GW_FLAG_TEXT, &options.tls_certificate, "FILE", "PEM certificate: gRPC over TLS", NULL},
         {"tls-key", GW_FLAG_TEXT, &options.tls_key, "FILE", "PEM key of the certificate", NULL},
-        {"tls-client-ca", GW_FLAG_TEXT, &options.tls_client_ca, "FILE", "require client certificates of this CA", NULL},
+        {"tls-client-ca", GW_FLAG_TEXT, &options.tls_client_ca, "FILE",
+         "require client certificates of this CA", NULL},
         {"secrets", GW_FLAG_TEXT, &options.secrets, "DIRECTORY", "secrets: one file DIRECTORY/NAME/KEY each",
          "GATEWAY_SECRETS"},
         {"drain", GW_FLAG_DURATION, &options.drain_ms, "DURATION",
          "how long to wait for acknowledgements when stopping (default 5s)", NULL},
         {"log-level", GW_FLAG_TEXT, &options.log_level, "LEVEL", "debug, info (default), warn, error", NULL},
         {"log-format", GW_FLAG_TEXT, &options.log_format, "FORMAT", "logfmt (default), json", NULL},
-        {"print-settings", GW_FLAG_BOOL, &options.print_settings, NULL, "print the settings as Markdown and end", NULL},
-        {"print-schema", GW_FLAG_BOOL, &options.print_schema, NULL, "print the settings as JSON Schema and end", NULL},
+        {"print-settings", GW_FLAG_BOOL, &options.print_settings, NULL,
+         "print the settings as Markdown and end", NULL},
+        {"print-schema", GW_FLAG_BOOL, &options.print_schema, NULL,
+         "print the settings as JSON Schema and end", NULL},
         {"version", GW_FLAG_BOOL, &options.version, NULL, "print the version and end", NULL},
         {0},
     };

@@ -48,9 +48,9 @@ struct gws_module {
     const char *summary;    /* one sentence */
     const char *event_type; /* CloudEvents type of events that do not say their own: "sluice.calendar.tick" */
     const struct gw_setting *settings;
-    size_t config_size;     /* struct that `settings` fills */
-    size_t state_size;      /* per source; zeroed before start, freed after stop */
-    size_t window_max;      /* unacknowledged events of a source before pause(); 0: 1,024 */
+    size_t config_size; /* struct that `settings` fills */
+    size_t state_size;  /* per source; zeroed before start, freed after stop */
+    size_t window_max;  /* unacknowledged events of a source before pause(); 0: 1,024 */
 
     /* Process-wide state, reachable by gws_server_data(). May be NULL. */
     int (*open)(struct gws_server *server, void **ret_data, struct gw_reason *reason);
@@ -81,8 +81,8 @@ struct gws_module {
 /* What happened. Borrowed until emit returns; empty views where there is nothing to say (module.event_type, now, …; nothing
  * is added to an event that has a source of its own). */
 struct gws_event {
-    struct gw_view id;                /* natural identity; empty: none */
-    int64_t time_ns;                  /* 0: now */
+    struct gw_view id; /* natural identity; empty: none */
+    int64_t time_ns;   /* 0: now */
     struct gw_view type, subject, data_content_type, data;
     struct gw_view source, data_schema; /* only when the happening is itself a CloudEvent */
     struct gw_view partition_key, position;
@@ -94,7 +94,8 @@ struct gws_event {
 void gws_source_started(struct gws_source *source);
 /* Takes the event (copied). *ret_sequence (may be NULL) numbers it: 1, 2, … -ENOMEM, or -ECANCELED after the stream ended:
  * the event was not taken. */
-int gws_source_emit(struct gws_source *source, const struct gws_event *event, uint64_t *ret_sequence) GW_MUST_CHECK;
+int gws_source_emit(struct gws_source *source, const struct gws_event *event,
+                    uint64_t *ret_sequence) GW_MUST_CHECK;
 /* Words for the status of the source: a warning ("broker unreachable: …"), or all well again. */
 void gws_source_notice(struct gws_source *source, bool warning, const char *format, ...) GW_PRINTF(3, 4);
 /* Ends the stream with these words (UNAVAILABLE); stop follows. The client starts the source again, with back-off. */

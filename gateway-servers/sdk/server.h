@@ -9,11 +9,11 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { GWS_WINDOW_MAX = 1024 };         /* unacknowledged events of a source, unless its module says otherwise */
-enum { GWS_BATCH_EVENTS_MAX = 512 };    /* events in one message */
+enum { GWS_WINDOW_MAX = 1024 };      /* unacknowledged events of a source, unless its module says otherwise */
+enum { GWS_BATCH_EVENTS_MAX = 512 }; /* events in one message */
 enum { GWS_BATCH_BYTES_MAX = 1 << 20 }; /* their bytes; a larger event goes alone */
-enum { GWS_AHEAD_MAX = 2 };               /* flushes that may be unacknowledged before events wait for company */
-enum { GWS_HOLD_MS = 5 };                /* … but not longer than this: a client may acknowledge lazily */
+enum { GWS_AHEAD_MAX = 2 }; /* flushes that may be unacknowledged before events wait for company */
+enum { GWS_HOLD_MS = 5 };   /* … but not longer than this: a client may acknowledge lazily */
 enum { GWS_EVENT_BYTES_MAX = GW_RPC_MESSAGE_MAX - 65536 };
 
 enum gws_contract { GWS_CONTRACT_V1, GWS_CONTRACT_GATEWAYS, GWS_CONTRACT_GENERIC };
@@ -45,8 +45,9 @@ struct gws_request {
 };
 
 /* Copies the fields of a gateway.v1.EventSource, or of Argo's (type empty where field 4 is a version). */
-int gws_request_copy(struct gws_request *request, const char *gateway, const char *namespace_, const char *name,
-                     const char *id, const char *type, struct gw_view config, struct gw_view position) GW_MUST_CHECK;
+int gws_request_copy(struct gws_request *request, const char *gateway, const char *namespace_,
+                     const char *name, const char *id, const char *type, struct gw_view config,
+                     struct gw_view position) GW_MUST_CHECK;
 
 /* A configuration, parsed, defaulted and checked by the module. */
 struct gws_config {
@@ -86,7 +87,8 @@ bool gws_sources_quiet(struct gws_server *server);
 /* ---- contracts ---- */
 /* Verdict GW_RPC_FULL as gw_rpc_server_call_send. */
 struct gws_pending;
-int gws_v1_send(struct gw_rpc_server_call *call, struct gws_pending *const *pending, size_t count) GW_MUST_CHECK;
+int gws_v1_send(struct gw_rpc_server_call *call, struct gws_pending *const *pending,
+                size_t count) GW_MUST_CHECK;
 int gws_v1_send_started(struct gw_rpc_server_call *call) GW_MUST_CHECK;
 int gws_v1_send_notice(struct gw_rpc_server_call *call, bool warning, const char *message) GW_MUST_CHECK;
 int gws_argo_send(struct gw_rpc_server_call *call, enum gws_contract contract, const char *name,

@@ -20,7 +20,8 @@ static const char *type_of_field_4(const char *text)
 
 static int request_of_gateways(struct gws_request *request, struct gw_view bytes)
 {
-    Gateways__EventSource *source = gateways__event_source__unpack(NULL, bytes.size, (const uint8_t *)bytes.data);
+    Gateways__EventSource *source =
+        gateways__event_source__unpack(NULL, bytes.size, (const uint8_t *)bytes.data);
 
     if (source == NULL)
         return GW_RAISE(-EPROTO);
@@ -32,7 +33,8 @@ static int request_of_gateways(struct gws_request *request, struct gw_view bytes
 
 static int request_of_generic(struct gws_request *request, struct gw_view bytes)
 {
-    Generic__EventSource *source = generic__event_source__unpack(NULL, bytes.size, (const uint8_t *)bytes.data);
+    Generic__EventSource *source =
+        generic__event_source__unpack(NULL, bytes.size, (const uint8_t *)bytes.data);
 
     if (source == NULL)
         return GW_RAISE(-EPROTO);
@@ -45,7 +47,8 @@ static int request_of_generic(struct gws_request *request, struct gw_view bytes)
 static void refuse_request(struct gw_rpc_server_call *call, int fault)
 {
     if (fault == -EPROTO)
-        gw_rpc_server_call_finish(call, GW_RPC_INVALID_ARGUMENT, "the request is not an EventSource message", NULL);
+        gw_rpc_server_call_finish(call, GW_RPC_INVALID_ARGUMENT, "the request is not an EventSource message",
+                                  NULL);
     else
         no_memory(call);
 }

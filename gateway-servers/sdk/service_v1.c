@@ -37,8 +37,8 @@ static void no_memory(struct gw_rpc_server_call *call)
 
 static int request_of(struct gws_request *request, const Gateway__V1__EventSource *source)
 {
-    return gws_request_copy(request, source->gateway, source->namespace_, source->name, source->id, source->type,
-                            view_of(source->config), view_of(source->position));
+    return gws_request_copy(request, source->gateway, source->namespace_, source->name, source->id,
+                            source->type, view_of(source->config), view_of(source->position));
 }
 
 /* ---- Describe ---- */
@@ -153,7 +153,8 @@ static void on_stream_message(void *user, struct gw_rpc_server_call *call, struc
         if (gws_source_begun(source))
             gws_source_acknowledge(source, request->acknowledged->sequence);
         else
-            gw_rpc_server_call_finish(call, GW_RPC_INVALID_ARGUMENT, "the first request of a stream is start", NULL);
+            gw_rpc_server_call_finish(call, GW_RPC_INVALID_ARGUMENT, "the first request of a stream is start",
+                                      NULL);
     } /* anything else is of a newer client: ignored, as protobuf does with unknown fields */
     if (request != NULL)
         gateway__v1__stream_request__free_unpacked(request, NULL);
@@ -189,8 +190,14 @@ static void on_stream_writable(void *user, struct gw_rpc_server_call *call)
 }
 
 const struct gw_rpc_method gws_v1_methods[3] = {
-    {.path = "/gateway.v1.Eventing/Describe", .kind = GW_RPC_UNARY, .open = on_describe, .closed = on_unary_closed},
-    {.path = "/gateway.v1.Eventing/Validate", .kind = GW_RPC_UNARY, .open = on_validate, .closed = on_unary_closed},
+    {.path = "/gateway.v1.Eventing/Describe",
+     .kind = GW_RPC_UNARY,
+     .open = on_describe,
+     .closed = on_unary_closed},
+    {.path = "/gateway.v1.Eventing/Validate",
+     .kind = GW_RPC_UNARY,
+     .open = on_validate,
+     .closed = on_unary_closed},
     {.path = "/gateway.v1.Eventing/Stream",
      .kind = GW_RPC_BIDI,
      .open = on_stream_open,
@@ -208,8 +215,8 @@ static const Gateway__V1__Extension__Kind extension_kinds[] = {
     [GW_EXTENSION_INTEGER] = GATEWAY__V1__EXTENSION__KIND__INTEGER,
 };
 
-static void event_fill(Gateway__V1__Event *row, const struct gws_pending *pending, Gateway__V1__Extension *extensions,
-                       Gateway__V1__Extension **pointers)
+static void event_fill(Gateway__V1__Event *row, const struct gws_pending *pending,
+                       Gateway__V1__Extension *extensions, Gateway__V1__Extension **pointers)
 {
     const struct gws_event *event = &pending->event;
 

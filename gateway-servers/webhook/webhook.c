@@ -196,7 +196,8 @@ static int webhook_begin(struct webhook *webhook, struct gw_reason *reason)
 
 static void webhook_end(struct webhook *webhook)
 {
-    webhook->hook = gws_source_withdrawn(webhook->source) ? gws_hook_withdraw(webhook->hook) : gws_hook_close(webhook->hook);
+    webhook->hook = gws_source_withdrawn(webhook->source) ? gws_hook_withdraw(webhook->hook)
+                                                          : gws_hook_close(webhook->hook);
     webhook->intake = webhook_intake_close(webhook->intake);
     webhook->auth = webhook_auth_close(webhook->auth);
     gw_bytes_done(&webhook->reply_type);

@@ -60,12 +60,13 @@ static void slot_send(struct slot *slot)
     struct load *load = slot->load;
 
     slot->sent_ns = gw_clock_monotonic_ns();
-    int head = snprintf(slot->body, sizeof(slot->body), "{\"n\":%" PRId64 ",\"at\":%" PRId64 ",\"pad\":\"", load->sent++,
-                        slot->sent_ns);
+    int head = snprintf(slot->body, sizeof(slot->body), "{\"n\":%" PRId64 ",\"at\":%" PRId64 ",\"pad\":\"",
+                        load->sent++, slot->sent_ns);
     size_t size = (size_t)GW_MAX(load->size, (int64_t)head + 2);
     memset(slot->body + head, 'x', size - (size_t)head - 2);
     memcpy(slot->body + size - 2, "\"}", 2);
-    const struct gw_http_request request = {.method = GW_HTTP_POST, .headers = headers, .body = gw_view(slot->body, size)};
+    const struct gw_http_request request = {
+        .method = GW_HTTP_POST, .headers = headers, .body = gw_view(slot->body, size)};
     if (gw_http_send(load->target, &request, on_done, slot, NULL) < 0)
         abort();
 }
@@ -83,7 +84,8 @@ static void load_print(struct load *load)
     size_t last = samples > 0 ? samples - 1 : 0;
 
     qsort(load->samples_us, samples, sizeof(*load->samples_us), by_size);
-    printf("{\"requests\":%" PRId64 ",\"accepted\":%" PRId64 ",\"p50_us\":%u,\"p99_us\":%u,\"seconds\":%.6f,\"refusal\":\"%s\"}\n",
+    printf("{\"requests\":%" PRId64 ",\"accepted\":%" PRId64
+           ",\"p50_us\":%u,\"p99_us\":%u,\"seconds\":%.6f,\"refusal\":\"%s\"}\n",
            load->done, load->accepted, load->samples_us[last / 2], load->samples_us[last * 99 / 100],
            (double)(load->ended_ns - load->began_ns) / (double)GW_NS_PER_S, load->status);
 }
@@ -124,14 +126,15 @@ int main(int argc, char **argv)
     const struct gw_flag flags[] = {
         {"url", GW_FLAG_TEXT, &url, "URL", "where to POST", NULL},
         {"connections", GW_FLAG_INTEGER, &load.connections, "N", "requests under way (default 64)", NULL},
-        {"count", GW_FLAG_INTEGER, &load.count, "N", "requests in all; 0 (default): as many as fit into --for", NULL},
+        {"count", GW_FLAG_INTEGER, &load.count, "N",
+         "requests in all; 0 (default): as many as fit into --for", NULL},
         {"size", GW_FLAG_INTEGER, &load.size, "BYTES", "of a body (default 256)", NULL},
         {"for", GW_FLAG_DURATION, &load.seconds_ms, "DURATION", "how long (default 5s)", NULL},
         {0},
     };
 
-    if (gw_flags_read(flags, argc, argv, &words, &reason) != 0 || load.size >= BODY_MAX || load.connections < 1 ||
-        load_run(&load, url, &reason) != 0) {
+    if (gw_flags_read(flags, argc, argv, &words, &reason) != 0 || load.size >= BODY_MAX ||
+        load.connections < 1 || load_run(&load, url, &reason) != 0) {
         fprintf(stderr, "load: %s\n", reason.text);
         return GW_EXIT_FAULT;
     }

@@ -112,7 +112,8 @@ int main(int argc, char **argv)
     int64_t port = 9390;
     int words;
     struct gw_reason reason = {""};
-    const struct gw_flag flags[] = {{"port", GW_FLAG_INTEGER, &port, "PORT", "where to listen on 127.0.0.1", NULL}, {0}};
+    const struct gw_flag flags[] = {
+        {"port", GW_FLAG_INTEGER, &port, "PORT", "where to listen on 127.0.0.1", NULL}, {0}};
 
     if (gw_flags_read(flags, argc, argv, &words, &reason) != 0 || sink_run((uint16_t)port, &reason) != 0) {
         fprintf(stderr, "sink: %s\n", reason.text);

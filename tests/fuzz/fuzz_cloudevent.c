@@ -24,7 +24,8 @@ static const char *fuzz_header(const void *request, const char *name)
     return NULL;
 }
 
-static void fuzz_headers(const void *request, void (*each)(void *user, const char *name, const char *value), void *user)
+static void fuzz_headers(const void *request, void (*each)(void *user, const char *name, const char *value),
+                         void *user)
 {
     const struct fuzz_request *fuzz = request;
 

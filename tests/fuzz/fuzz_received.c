@@ -9,8 +9,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
-    struct gwc_receiver receiver = {.contract = data[0] & 1 ? GWC_CONTRACT_V1 : GWC_CONTRACT_GENERIC, .gateway = "g",
-                                    .type = "t", .name = "n", .source = "/s", .event_type = "e"};
+    struct gwc_receiver receiver = {.contract = data[0] & 1 ? GWC_CONTRACT_V1 : GWC_CONTRACT_GENERIC,
+                                    .gateway = "g",
+                                    .type = "t",
+                                    .name = "n",
+                                    .source = "/s",
+                                    .event_type = "e"};
     struct gwc_received received;
     struct gw_reason reason = {""};
 

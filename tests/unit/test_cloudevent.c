@@ -27,9 +27,15 @@ static int64_t at(const char *text)
 static struct gw_event_fields an_event(void)
 {
     return (struct gw_event_fields){
-        .id = V(UUID), .source = V("/shop/orders"), .type = V("com.acme.paid"),
-        .data_content_type = V("application/json"), .time_ns = at("2026-03-01T08:30:00.123456Z"),
-        .data = V("{\"sku\":\"A-1\"}"), .gateway = V("shop-gw"), .event_source = V("orders"), .kind = V("webhook"),
+        .id = V(UUID),
+        .source = V("/shop/orders"),
+        .type = V("com.acme.paid"),
+        .data_content_type = V("application/json"),
+        .time_ns = at("2026-03-01T08:30:00.123456Z"),
+        .data = V("{\"sku\":\"A-1\"}"),
+        .gateway = V("shop-gw"),
+        .event_source = V("orders"),
+        .kind = V("webhook"),
     };
 }
 
@@ -71,7 +77,8 @@ static void assert_body(const struct gw_event_fields *fields, enum gw_event_mode
     assert_string_equal(request.sent.size == 0 ? "" : request.body.data, expected);
 }
 
-static void assert_headers(const struct gw_event_fields *fields, enum gw_event_mode mode, const char *const *expected)
+static void assert_headers(const struct gw_event_fields *fields, enum gw_event_mode mode,
+                           const char *const *expected)
 {
     GW_AUTO(request_done) struct request request = encoded(fields, mode);
     const char *line = request.headers.data;
@@ -98,7 +105,8 @@ static const char *find_header(const void *request, const char *name)
             return pair->value;
     return NULL;
 }
-static void walk_headers(const void *request, void (*each)(void *user, const char *name, const char *value), void *user)
+static void walk_headers(const void *request, void (*each)(void *user, const char *name, const char *value),
+                         void *user)
 {
     for (const struct pair *pair = request; pair->name != NULL; pair++)
         each(user, pair->name, pair->value);
@@ -132,7 +140,8 @@ static struct got decoded(const struct pair *headers, struct gw_view body)
 }
 static struct got decoded_json(const char *body)
 {
-    return decoded((const struct pair[]){{"Content-Type", "Application/CloudEvents+JSON; charset=utf-8"}, {0}},
+    return decoded((const struct pair[]){{"Content-Type", "Application/CloudEvents+JSON; charset=utf-8"},
+                                         {0}},
                    gw_view_text(body));
 }
 static void assert_bad_json(const char *body, const char *words)
@@ -156,7 +165,8 @@ static void assert_view(struct gw_view view, const char *expected)
 static void an_event_is_a_copy_in_one_allocation(void **state)
 {
     char id[] = "one";
-    struct gw_extension extensions[] = {{V("a"), V("1"), GW_EXTENSION_INTEGER}, {V("b"), V(""), GW_EXTENSION_TEXT}};
+    struct gw_extension extensions[] = {{V("a"), V("1"), GW_EXTENSION_INTEGER},
+                                        {V("b"), V(""), GW_EXTENSION_TEXT}};
     struct gw_event_fields fields = an_event();
     GW_AUTO(gw_event_unrefp) struct gw_event *event = NULL;
 
@@ -287,11 +297,12 @@ static void structured_embeds_json_as_it_stands(void **state)
     fields.extensions = extensions;
     fields.extensions_count = 4;
     fields.data = V("{\"n\": 1.000000000000000000001}");
-    assert_body(&fields, GW_EVENT_STRUCTURED,
-                "{\"specversion\":\"1.0\",\"id\":\"" UUID "\",\"source\":\"/shop/orders\",\"type\":\"com.acme.paid\","
-                "\"subject\":\"A\xe2\x98\x82\",\"time\":\"2026-03-01T08:30:00.123456Z\","
-                "\"datacontenttype\":\"application/json\",\"dataschema\":\"https://a/b\",\"partitionkey\":\"A-1\","
-                "\"flag\":true,\"n\":-7,\"z\":\"007\",\"t\":\"a\\\"b\",\"data\":{\"n\": 1.000000000000000000001}}");
+    assert_body(
+        &fields, GW_EVENT_STRUCTURED,
+        "{\"specversion\":\"1.0\",\"id\":\"" UUID "\",\"source\":\"/shop/orders\",\"type\":\"com.acme.paid\","
+        "\"subject\":\"A\xe2\x98\x82\",\"time\":\"2026-03-01T08:30:00.123456Z\","
+        "\"datacontenttype\":\"application/json\",\"dataschema\":\"https://a/b\",\"partitionkey\":\"A-1\","
+        "\"flag\":true,\"n\":-7,\"z\":\"007\",\"t\":\"a\\\"b\",\"data\":{\"n\": 1.000000000000000000001}}");
     assert_headers(&fields, GW_EVENT_STRUCTURED,
                    (const char *const[]){"Content-Type: application/cloudevents+json; charset=utf-8", NULL});
 }
@@ -330,7 +341,8 @@ static void structured_data_is_value_text_or_base64(void **state)
 
 static void binary_percent_encodes_headers(void **state)
 {
-    struct gw_extension extensions[] = {{V("x"), V("a\r\nb"), 0}, {V("Bad-Name"), V("1"), 0}, {V("none"), V(""), 0}};
+    struct gw_extension extensions[] = {
+        {V("x"), V("a\r\nb"), 0}, {V("Bad-Name"), V("1"), 0}, {V("none"), V(""), 0}};
     struct gw_event_fields fields = an_event();
 
     (void)state;
@@ -338,8 +350,8 @@ static void binary_percent_encodes_headers(void **state)
     fields.extensions = extensions;
     fields.extensions_count = 3;
     assert_headers(&fields, GW_EVENT_BINARY,
-                   (const char *const[]){"Content-Type: application/json", "ce-specversion: 1.0", "ce-id: " UUID,
-                                         "ce-source: /shop/orders", "ce-type: com.acme.paid",
+                   (const char *const[]){"Content-Type: application/json", "ce-specversion: 1.0",
+                                         "ce-id: " UUID, "ce-source: /shop/orders", "ce-type: com.acme.paid",
                                          "ce-subject: Z%C3%BCrich%20%E2%98%82%20%22%25%22",
                                          "ce-time: 2026-03-01T08:30:00.123456Z", "ce-x: a%0D%0Ab", NULL});
     assert_body(&fields, GW_EVENT_BINARY, "{\"sku\":\"A-1\"}");
@@ -353,12 +365,13 @@ static void binary_says_what_the_data_is(void **state)
     fields.time_ns = 0;
     fields.data_content_type = V("");
     assert_headers(&fields, GW_EVENT_BINARY,
-                   (const char *const[]){"Content-Type: application/json", "ce-specversion: 1.0", "ce-id: " UUID,
-                                         "ce-source: /shop/orders", "ce-type: com.acme.paid", NULL});
+                   (const char *const[]){"Content-Type: application/json", "ce-specversion: 1.0",
+                                         "ce-id: " UUID, "ce-source: /shop/orders", "ce-type: com.acme.paid",
+                                         NULL});
     fields.data = V("\x01");
     assert_headers(&fields, GW_EVENT_BINARY,
-                   (const char *const[]){"ce-specversion: 1.0", "ce-id: " UUID,
-                                         "ce-source: /shop/orders", "ce-type: com.acme.paid", NULL});
+                   (const char *const[]){"ce-specversion: 1.0", "ce-id: " UUID, "ce-source: /shop/orders",
+                                         "ce-type: com.acme.paid", NULL});
     /* data that would be taken for the event itself, and a header that would be two */
     fields.data_content_type = V("Application/CloudEvents+json");
     assert_headers(&fields, GW_EVENT_BINARY,
@@ -377,18 +390,22 @@ static void a_batch_is_an_array(void **state)
     struct got got;
 
     (void)state;
-    assert_int_equal(gw_event_encode(events, 2, GW_EVENT_BATCH, &request.headers, &request.count, &request.body,
-                                     &request.sent), 0);
-    assert_string_equal(request.headers.data, "Content-Type: application/cloudevents-batch+json; charset=utf-8");
-    got = decoded((const struct pair[]){{"content-type", "application/cloudevents-batch+json"}, {0}}, request.sent);
+    assert_int_equal(gw_event_encode(events, 2, GW_EVENT_BATCH, &request.headers, &request.count,
+                                     &request.body, &request.sent),
+                     0);
+    assert_string_equal(request.headers.data,
+                        "Content-Type: application/cloudevents-batch+json; charset=utf-8");
+    got = decoded((const struct pair[]){{"content-type", "application/cloudevents-batch+json"}, {0}},
+                  request.sent);
     assert_int_equal(got.verdict, 0);
     assert_int_equal(got.count, 2);
     assert_view(got.events[1]->fields.data, "{\"sku\":\"A-1\"}");
     got_done(&got);
     gw_bytes_clear(&request.body);
     request.count = 0;
-    assert_int_equal(gw_event_encode(events, 0, GW_EVENT_BATCH, &request.headers, &request.count, &request.body,
-                                     &request.sent), 0);
+    assert_int_equal(gw_event_encode(events, 0, GW_EVENT_BATCH, &request.headers, &request.count,
+                                     &request.body, &request.sent),
+                     0);
     assert_view(request.sent, "[]");
 }
 
@@ -398,12 +415,15 @@ static void legacy_is_v011_to_the_byte(void **state)
 
     (void)state;
     fields.time_ns = at("2026-03-01T08:30:00.1Z");
-    assert_body(&fields, GW_EVENT_LEGACY,
-                "{\"context\":{\"eventType\":\"webhook\",\"eventTypeVersion\":\"v0.10\",\"cloudEventsVersion\":\"0.1\","
-                "\"source\":{\"scheme\":\"\",\"user\":\"\",\"password\":\"\",\"host\":\"shop-gw:orders\",\"port\":0,"
-                "\"path\":\"\",\"query\":\"\",\"fragment\":\"\"},\"eventID\":\"" UUID "\","
-                "\"eventTime\":\"2026-03-01T08:30:00.100000Z\",\"schemaURL\":null,\"contentType\":\"application/json\"},"
-                "\"payload\":\"eyJza3UiOiJBLTEifQ==\"}");
+    assert_body(
+        &fields, GW_EVENT_LEGACY,
+        "{\"context\":{\"eventType\":\"webhook\",\"eventTypeVersion\":\"v0.10\",\"cloudEventsVersion\":\"0."
+        "1\","
+        "\"source\":{\"scheme\":\"\",\"user\":\"\",\"password\":\"\",\"host\":\"shop-gw:orders\",\"port\":0,"
+        "\"path\":\"\",\"query\":\"\",\"fragment\":\"\"},\"eventID\":\"" UUID "\","
+        "\"eventTime\":\"2026-03-01T08:30:00.100000Z\",\"schemaURL\":null,\"contentType\":\"application/"
+        "json\"},"
+        "\"payload\":\"eyJza3UiOiJBLTEifQ==\"}");
     assert_headers(&fields, GW_EVENT_LEGACY, (const char *const[]){"Content-Type: application/json", NULL});
     fields.data = V("");
     GW_AUTO(request_done) struct request request = encoded(&fields, GW_EVENT_LEGACY);
@@ -422,10 +442,10 @@ static void legacy_03_is_v015_to_the_byte(void **state)
     fields.extensions = &trace;
     fields.extensions_count = 1;
     assert_headers(&fields, GW_EVENT_LEGACY_03,
-                   (const char *const[]){"Content-Type: application/json", "Ce-Specversion: 0.3", "Ce-Id: " UUID_HEX,
-                                         "Ce-Source: shop-gw", "Ce-Subject: orders", "Ce-Type: webhook",
-                                         "Ce-Time: 2026-03-01T08:30:00.12345678Z", "Ce-Traceparent: 00-ab-cd-01",
-                                         "Traceparent: 00-ab-cd-01", NULL});
+                   (const char *const[]){"Content-Type: application/json", "Ce-Specversion: 0.3",
+                                         "Ce-Id: " UUID_HEX, "Ce-Source: shop-gw", "Ce-Subject: orders",
+                                         "Ce-Type: webhook", "Ce-Time: 2026-03-01T08:30:00.12345678Z",
+                                         "Ce-Traceparent: 00-ab-cd-01", "Traceparent: 00-ab-cd-01", NULL});
     assert_body(&fields, GW_EVENT_LEGACY_03, "{\"sku\":\"A-1\"}");
     fields.data = V("hello");
     assert_body(&fields, GW_EVENT_LEGACY_03, "\"aGVsbG8=\"");
@@ -438,7 +458,8 @@ static void legacy_03_json_is_v016_to_the_byte(void **state)
     (void)state;
     assert_headers(&fields, GW_EVENT_LEGACY_03_JSON, (const char *const[]){NULL});
     assert_body(&fields, GW_EVENT_LEGACY_03_JSON,
-                "{\"data\":{\"sku\":\"A-1\"},\"datacontenttype\":\"application/json\",\"id\":\"" UUID_HEX "\","
+                "{\"data\":{\"sku\":\"A-1\"},\"datacontenttype\":\"application/json\",\"id\":\"" UUID_HEX
+                "\","
                 "\"source\":\"shop-gw\",\"specversion\":\"0.3\",\"subject\":\"orders\","
                 "\"time\":\"2026-03-01T08:30:00.123456Z\",\"type\":\"webhook\"}");
     fields.data = V("hello");
@@ -458,8 +479,9 @@ static void legacy_forms_always_say_a_time(void **state)
     fields.time_ns = 0;
     GW_AUTO(gw_event_unrefp) struct gw_event *event = gw_event_new(&fields);
     event->accepted_ns = at("2026-03-01T08:30:00Z");
-    assert_int_equal(gw_event_encode((const struct gw_event *const[]){event}, 1, GW_EVENT_LEGACY_03_JSON, &request.headers,
-                                     &request.count, &request.body, &request.sent), 0);
+    assert_int_equal(gw_event_encode((const struct gw_event *const[]){event}, 1, GW_EVENT_LEGACY_03_JSON,
+                                     &request.headers, &request.count, &request.body, &request.sent),
+                     0);
     gw_bytes_append(&request.body, "", 1);
     assert_non_null(strstr(request.body.data, "\"time\":\"2026-03-01T08:30:00Z\""));
 }
@@ -468,10 +490,16 @@ static void legacy_forms_always_say_a_time(void **state)
 
 static void binary_is_decoded(void **state)
 {
-    const struct pair headers[] = {{"CE-SpecVersion", "1.0"}, {"ce-id", "Z%c3%bcrich%20%25"}, {"Ce-Source", "/a"},
-                                   {"ce-type", "\"t\\\"x%22\""}, {"ce-time", "2026-03-01T09:30:00+01:00"},
-                                   {"ce-PartitionKey", "k"}, {"ce-ext", "1"}, {"Host", "x"},
-                                   {"Content-Type", "text/plain; charset=utf-8"}, {0}};
+    const struct pair headers[] = {{"CE-SpecVersion", "1.0"},
+                                   {"ce-id", "Z%c3%bcrich%20%25"},
+                                   {"Ce-Source", "/a"},
+                                   {"ce-type", "\"t\\\"x%22\""},
+                                   {"ce-time", "2026-03-01T09:30:00+01:00"},
+                                   {"ce-PartitionKey", "k"},
+                                   {"ce-ext", "1"},
+                                   {"Host", "x"},
+                                   {"Content-Type", "text/plain; charset=utf-8"},
+                                   {0}};
     GW_AUTO(got_done) struct got got = decoded(headers, V("\x00raw"));
 
     (void)state;
@@ -490,8 +518,8 @@ static void binary_is_decoded(void **state)
 
 static void assert_binary(const char *name, const char *value, int verdict, const char *words)
 {
-    struct pair headers[] = {{"ce-specversion", "1.0"}, {"ce-id", "i"}, {"ce-source", "/a"}, {"ce-type", "t"},
-                             {name, value}, {0}};
+    struct pair headers[] = {{"ce-specversion", "1.0"}, {"ce-id", "i"}, {"ce-source", "/a"},
+                             {"ce-type", "t"},          {name, value},  {0}};
     bool replaced = false;
 
     for (size_t i = 0; i < 4; i++)
@@ -502,7 +530,8 @@ static void assert_binary(const char *name, const char *value, int verdict, cons
         }
     GW_AUTO(got_done) struct got got = decoded(headers, V(""));
     if (got.verdict != verdict || strstr(got.reason.text, words) == NULL)
-        fail_msg("%s: %s: verdict %d, \"%s\"", name, value == NULL ? "(none)" : value, got.verdict, got.reason.text);
+        fail_msg("%s: %s: verdict %d, \"%s\"", name, value == NULL ? "(none)" : value, got.verdict,
+                 got.reason.text);
 }
 
 static void wrong_headers_are_named(void **state)
@@ -521,13 +550,16 @@ static void wrong_headers_are_named(void **state)
     assert_binary("ce-data", "x", GW_EVENT_BAD, "data:");
     assert_binary("ce-a_b", "x", GW_EVENT_BAD, "a-z");
     assert_binary("ce-", "x", GW_EVENT_BAD, "a-z");
-    assert_binary("Content-Type", "application/cloudevents+avro", GW_EVENT_FORMAT, "application/cloudevents+avro");
+    assert_binary("Content-Type", "application/cloudevents+avro", GW_EVENT_FORMAT,
+                  "application/cloudevents+avro");
 }
 
 static void other_requests_are_not_cloudevents(void **state)
 {
-    GW_AUTO(got_done) struct got got =
-        decoded((const struct pair[]){{"Content-Type", "application/json"}, {"ce-flavour", "x"}, {0}}, V("{}"));
+    GW_AUTO(got_done)
+    struct got got =
+        decoded((const struct pair[]){{"Content-Type", "application/json"}, {"ce-flavour", "x"}, {0}},
+                V("{}"));
 
     (void)state;
     assert_int_equal(got.verdict, GW_EVENT_NOT);
@@ -537,9 +569,10 @@ static void other_requests_are_not_cloudevents(void **state)
 
 static void structured_is_decoded(void **state)
 {
-    GW_AUTO(got_done) struct got got = decoded_json(
-        " {" HEAD ",\"subject\":null,\"\\u0065xt\":\"a\\u00fc\",\"yes\":true,\"n\":42,"
-        "\"data\": {\"x\": 12345678901234567890.10}} ");
+    GW_AUTO(got_done)
+    struct got got =
+        decoded_json(" {" HEAD ",\"subject\":null,\"\\u0065xt\":\"a\\u00fc\",\"yes\":true,\"n\":42,"
+                     "\"data\": {\"x\": 12345678901234567890.10}} ");
 
     (void)state;
     assert_string_equal(got.reason.text, "");
@@ -563,9 +596,12 @@ static void structured_data_comes_back_as_bytes(void **state)
         {"{" HEAD ",\"data\":null,\"data_base64\":\"aGk=\"}", "hi"},
         {"{" HEAD "}", ""},
         {"{\"specversion\":\"0.3\",\"id\":\"i\",\"source\":\"/a\",\"type\":\"t\",\"schemaurl\":\"http://x/\","
-         "\"datacontentencoding\":\"base64\",\"data\":\"aGk=\"}", "hi"},
-        {"{\"id\":\"i\",\"source\":\"/a\",\"type\":\"t\",\"datacontentencoding\":\"base64\",\"data\":\"aGk=\","
-         "\"specversion\":\"0.3\"}", "hi"},
+         "\"datacontentencoding\":\"base64\",\"data\":\"aGk=\"}",
+         "hi"},
+        {"{\"id\":\"i\",\"source\":\"/"
+         "a\",\"type\":\"t\",\"datacontentencoding\":\"base64\",\"data\":\"aGk=\","
+         "\"specversion\":\"0.3\"}",
+         "hi"},
     };
 
     (void)state;
@@ -633,8 +669,10 @@ static void what_is_sent_comes_back(void **state)
             fields.data = gw_view(bytes, size);
             fields.subject = gw_view_text("100% \xe2\x98\x82 \"quoted\"");
             GW_AUTO(request_done) struct request structured = encoded(&fields, GW_EVENT_STRUCTURED);
-            GW_AUTO(got_done) struct got got =
-                decoded((const struct pair[]){{"Content-Type", "application/cloudevents+json"}, {0}}, structured.sent);
+            GW_AUTO(got_done)
+            struct got got =
+                decoded((const struct pair[]){{"Content-Type", "application/cloudevents+json"}, {0}},
+                        structured.sent);
             assert_int_equal(got.verdict, 0);
             assert_true(gw_view_equal(got.events[0]->fields.data, fields.data));
             assert_true(gw_view_equal(got.events[0]->fields.subject, fields.subject));

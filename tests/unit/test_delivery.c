@@ -85,8 +85,13 @@ static int fixture_open(void **state)
     watcher_open(&fixture->watcher, fixture->loop);
     snprintf(fixture->url, sizeof(fixture->url), "http://127.0.0.1:%u/", fixture->watcher.port);
     fixture->spec = (struct gwc_watcher_spec){
-        .name = "w", .url = fixture->url, .concurrency = 8, .batch_max = 1, .timeout_ns = 5 * GW_NS_PER_S,
-        .retry = {.initial_ns = 10 * GW_NS_PER_MS, .max_ns = 40 * GW_NS_PER_MS, .factor = 2}, .dead_letter = true};
+        .name = "w",
+        .url = fixture->url,
+        .concurrency = 8,
+        .batch_max = 1,
+        .timeout_ns = 5 * GW_NS_PER_S,
+        .retry = {.initial_ns = 10 * GW_NS_PER_MS, .max_ns = 40 * GW_NS_PER_MS, .factor = 2},
+        .dead_letter = true};
     begin_outbox(fixture);
     *state = fixture;
     return 0;
@@ -135,14 +140,17 @@ static void happen_with(struct fixture *fixture, size_t count, size_t data_size)
     struct gw_event **events = calloc(count, sizeof(*events));
     bool *natural = calloc(count, sizeof(*natural));
     char *data = malloc(data_size);
-    struct append append = {.base = {.events = events, .natural = natural, .count = count, .source_key = "s",
-                                     .durable = on_durable}};
+    struct append append = {
+        .base = {
+            .events = events, .natural = natural, .count = count, .source_key = "s", .durable = on_durable}};
 
     memset(data, 'x', data_size);
     for (size_t i = 0; i < count; i++) {
         char id[24];
-        struct gw_event_fields fields = {.source = gw_view_text("/s"), .type = gw_view_text("t"),
-                                         .data = gw_view(data, data_size), .time_ns = 1};
+        struct gw_event_fields fields = {.source = gw_view_text("/s"),
+                                         .type = gw_view_text("t"),
+                                         .data = gw_view(data, data_size),
+                                         .time_ns = 1};
 
         snprintf(id, sizeof(id), "%zu", fixture->number++);
         fields.id = gw_view_text(id);

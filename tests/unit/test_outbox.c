@@ -189,8 +189,8 @@ static void parcel_send(struct desk *desk, struct parcel *parcel, size_t count, 
 }
 
 /* Sends `count` events with ids "<prefix>0", "<prefix>1", … and waits until they are durable. */
-static void desk_put_sized(struct desk *desk, const char *prefix, size_t count, bool natural, const char *position,
-                           size_t size)
+static void desk_put_sized(struct desk *desk, const char *prefix, size_t count, bool natural,
+                           const char *position, size_t size)
 {
     struct parcel *parcel = calloc(1, sizeof(*parcel));
     char id[32];
@@ -231,7 +231,8 @@ static size_t desk_read(struct desk *desk, uint64_t after, size_t events_max, si
     return desk->read_count;
 }
 
-static uint64_t watcher_open(struct desk *desk, const char *name, struct gwc_retry **ret_retries, size_t *ret_count)
+static uint64_t watcher_open(struct desk *desk, const char *name, struct gwc_retry **ret_retries,
+                             size_t *ret_count)
 {
     struct gwc_retry *retries = NULL;
     size_t count = 0;
@@ -321,10 +322,13 @@ static void an_event_comes_back_from_the_file_with_all_it_had(void **state)
     desk_reopen(desk);
     assert_int_equal(desk_read(desk, 0, 10, 1000), 1);
     const struct gw_event_fields *back = &desk->kept->fields;
-    assert_true(gw_view_is(back->id, "1") && gw_view_is(back->source, "urn:shop") && gw_view_is(back->type, "t"));
-    assert_true(gw_view_is(back->subject, "s\xc3\xa4") && gw_view_is(back->data_content_type, "application/json"));
+    assert_true(gw_view_is(back->id, "1") && gw_view_is(back->source, "urn:shop") &&
+                gw_view_is(back->type, "t"));
+    assert_true(gw_view_is(back->subject, "s\xc3\xa4") &&
+                gw_view_is(back->data_content_type, "application/json"));
     assert_true(gw_view_is(back->data_schema, "http://schema") && gw_view_is(back->partition_key, "pk"));
-    assert_true(gw_view_is(back->gateway, "gw") && gw_view_is(back->event_source, "es") && gw_view_is(back->kind, "webhook"));
+    assert_true(gw_view_is(back->gateway, "gw") && gw_view_is(back->event_source, "es") &&
+                gw_view_is(back->kind, "webhook"));
     assert_int_equal(back->time_ns, -5);
     assert_true(gw_view_equal(back->data, fields.data));
     assert_true(desk->kept->accepted_ns > 1700000000 * GW_NS_PER_S);
@@ -418,9 +422,8 @@ static void the_last_position_of_each_of_many_sources_is_kept(void **state)
     for (int i = 0; i < SOURCES * ROUNDS; i++) {
         snprintf(ones[i].key, sizeof(ones[i].key), "s%d", i % SOURCES);
         snprintf(ones[i].position, sizeof(ones[i].position), "%d", i);
-        ones[i].parcel.append = (struct gwc_append){.source_key = ones[i].key,
-                                                    .position = gw_view_text(ones[i].position),
-                                                    .durable = parcel_durable};
+        ones[i].parcel.append = (struct gwc_append){
+            .source_key = ones[i].key, .position = gw_view_text(ones[i].position), .durable = parcel_durable};
         gwc_outbox_append(desk->outbox, &ones[i].parcel.append);
     }
     WAIT_FOR(desk, ones[SOURCES * ROUNDS - 1].parcel.answer == 1);
@@ -465,8 +468,12 @@ static void a_retry_is_kept_with_its_event_until_it_is_delivered(void **state)
     struct desk *desk = *state;
     struct gwc_retry *retries = NULL;
     size_t count = 0;
-    struct gwc_progress progress = {.outcome = GWC_RETRY, .sequence = 2, .attempts = 3, .first_attempt_ms = 11,
-                                    .next_attempt_ms = 22, .reason = "HTTP 503"};
+    struct gwc_progress progress = {.outcome = GWC_RETRY,
+                                    .sequence = 2,
+                                    .attempts = 3,
+                                    .first_attempt_ms = 11,
+                                    .next_attempt_ms = 22,
+                                    .reason = "HTTP 503"};
 
     desk->options.retention_ms = 0;
     desk_open(desk);
@@ -500,9 +507,9 @@ static void a_retry_is_kept_with_its_event_until_it_is_delivered(void **state)
 static int letter_keep(void *user, const struct gwc_dead_letter *letter)
 {
     char *text = user;
-    snprintf(text + strlen(text), 512 - strlen(text), "%" PRId64 " %s %" PRIu64 " %u %d %s %.*s;", letter->number,
-             letter->watcher, letter->sequence, letter->attempts, letter->status, letter->reason,
-             (int)letter->event->id.size, letter->event->id.data);
+    snprintf(text + strlen(text), 512 - strlen(text), "%" PRId64 " %s %" PRIu64 " %u %d %s %.*s;",
+             letter->number, letter->watcher, letter->sequence, letter->attempts, letter->status,
+             letter->reason, (int)letter->event->id.size, letter->event->id.data);
     return 0;
 }
 
@@ -518,8 +525,8 @@ static void dead_letters_are_listed_replayed_and_dropped_beside_a_running_client
     watcher_open(desk, "w", NULL, NULL);
     desk_put(desk, "a", 4, false, "");
     for (uint64_t sequence = 1; sequence <= 3; sequence++) {
-        struct gwc_progress progress = {.outcome = GWC_DEAD, .sequence = sequence, .attempts = 1, .status = 400,
-                                        .reason = "HTTP 400"};
+        struct gwc_progress progress = {
+            .outcome = GWC_DEAD, .sequence = sequence, .attempts = 1, .status = 400, .reason = "HTTP 400"};
         gwc_outbox_progress(desk->outbox, "w", &progress);
     }
     gwc_outbox_cursor(desk->outbox, "w", 4);
@@ -822,11 +829,16 @@ static void bench_one(struct desk *desk, size_t batch, bool natural, bool random
     }
     double seconds = (double)(gw_clock_monotonic_ns() - began_ns) / (double)GW_NS_PER_S;
     getrusage(RUSAGE_SELF, &after);
-    double cpu = (double)(after.ru_utime.tv_sec - before.ru_utime.tv_sec + after.ru_stime.tv_sec - before.ru_stime.tv_sec) * 1e6 +
-                 (double)(after.ru_utime.tv_usec - before.ru_utime.tv_usec + after.ru_stime.tv_usec - before.ru_stime.tv_usec);
+    double cpu = (double)(after.ru_utime.tv_sec - before.ru_utime.tv_sec + after.ru_stime.tv_sec -
+                          before.ru_stime.tv_sec) *
+                     1e6 +
+                 (double)(after.ru_utime.tv_usec - before.ru_utime.tv_usec + after.ru_stime.tv_usec -
+                          before.ru_stime.tv_usec);
     print_message("batch %3zu %-15s %8.0f events/s, %5.1f us of processor an event\n", batch,
-                  !natural ? "no natural id" : random ? "random ids" : "ascending ids", (double)events / seconds,
-                  cpu / (double)events);
+                  !natural ? "no natural id"
+                  : random ? "random ids"
+                           : "ascending ids",
+                  (double)events / seconds, cpu / (double)events);
     desk->outbox = gwc_outbox_close(desk->outbox);
     directory_remove(desk->directory);
     desk->seen_count = 0;

@@ -265,7 +265,8 @@ static void directory_remove(const char *path)
 static void scene_open(struct scene *scene, bool no_fsync)
 {
     memset(scene, 0, sizeof(*scene));
-    strcpy(scene->directory, access("/dev/shm", W_OK) == 0 ? "/dev/shm/outbox-faults-XXXXXX" : "/tmp/outbox-faults-XXXXXX");
+    strcpy(scene->directory,
+           access("/dev/shm", W_OK) == 0 ? "/dev/shm/outbox-faults-XXXXXX" : "/tmp/outbox-faults-XXXXXX");
     assert_non_null(mkdtemp(scene->directory));
     assert_int_equal(gw_loop_open(&scene->loop), 0);
     scene->options = (struct gwc_outbox_options){.directory = scene->directory,
@@ -319,8 +320,10 @@ static void parcels_make(struct scene *scene, int pipe)
     for (size_t i = 0; i < EVENTS; i++) {
         struct parcel *parcel = &scene->parcels[i / PARCEL_EVENTS];
         snprintf(id, sizeof(id), "%zu", i);
-        const struct gw_event_fields fields = {.id = gw_view_text(id), .source = gw_view_text("urn:shop"),
-                                               .type = gw_view_text("t"), .data = gw_view(data, i * 100)};
+        const struct gw_event_fields fields = {.id = gw_view_text(id),
+                                               .source = gw_view_text("urn:shop"),
+                                               .type = gw_view_text("t"),
+                                               .data = gw_view(data, i * 100)};
         parcel->events[i % PARCEL_EVENTS] = gw_event_new(&fields);
         parcel->natural[i % PARCEL_EVENTS] = true;
         parcel->number = (unsigned char)(i / PARCEL_EVENTS);

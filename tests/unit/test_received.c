@@ -14,8 +14,12 @@
 
 static struct gwc_receiver receiver_of(enum gwc_contract contract)
 {
-    return (struct gwc_receiver){.contract = contract, .gateway = "shop", .type = "webhook", .name = "orders",
-                                 .source = "/gateways/default/shop/webhook.orders", .event_type = "sluice.webhook"};
+    return (struct gwc_receiver){.contract = contract,
+                                 .gateway = "shop",
+                                 .type = "webhook",
+                                 .name = "orders",
+                                 .source = "/gateways/default/shop/webhook.orders",
+                                 .event_type = "sluice.webhook"};
 }
 
 /* The bytes of a response with these events; freed by the caller. */
@@ -69,7 +73,8 @@ static void what_the_server_left_out_is_filled_in(void **state)
     gw_bytes_done(&bytes);
 }
 
-static Gateway__V1__Extension extension_of(const char *name, const char *value, Gateway__V1__Extension__Kind kind)
+static Gateway__V1__Extension extension_of(const char *name, const char *value,
+                                           Gateway__V1__Extension__Kind kind)
 {
     Gateway__V1__Extension extension = GATEWAY__V1__EXTENSION__INIT;
 

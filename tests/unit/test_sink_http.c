@@ -23,16 +23,23 @@ struct fixture {
 static int fixture_open(void **state)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
-    struct gw_event_fields fields = {.id = V("7"), .source = V("/a"), .type = V("t"), .subject = V("\xc3\xbc"),
-                                     .data = V("{\"a\":1}"), .data_content_type = V("application/json"),
-                                     .gateway = V("gw"), .event_source = V("es"), .kind = V("webhook"),
+    struct gw_event_fields fields = {.id = V("7"),
+                                     .source = V("/a"),
+                                     .type = V("t"),
+                                     .subject = V("\xc3\xbc"),
+                                     .data = V("{\"a\":1}"),
+                                     .data_content_type = V("application/json"),
+                                     .gateway = V("gw"),
+                                     .event_source = V("es"),
+                                     .kind = V("webhook"),
                                      .time_ns = 1000000000};
 
     assert_int_equal(gw_loop_open(&fixture->loop), 0);
     assert_int_equal(gw_http_open(&fixture->http, fixture->loop, 16), 0);
     watcher_open(&fixture->watcher, fixture->loop);
     snprintf(fixture->url, sizeof(fixture->url), "http://127.0.0.1:%u/", fixture->watcher.port);
-    fixture->spec = (struct gwc_watcher_spec){.name = "w", .url = fixture->url, .timeout_ns = 2 * GW_NS_PER_S};
+    fixture->spec =
+        (struct gwc_watcher_spec){.name = "w", .url = fixture->url, .timeout_ns = 2 * GW_NS_PER_S};
     fixture->event = gw_event_new(&fields);
     *state = fixture;
     return 0;
@@ -87,7 +94,8 @@ static void every_mode_is_sent_as_it_is_defined(void **state)
         enum gw_event_mode mode;
         const char *content_type, *id, *body;
     } cases[] = {
-        {GW_EVENT_STRUCTURED, "application/cloudevents+json; charset=utf-8", "(none)", "{\"specversion\":\"1.0\""},
+        {GW_EVENT_STRUCTURED, "application/cloudevents+json; charset=utf-8", "(none)",
+         "{\"specversion\":\"1.0\""},
         {GW_EVENT_BINARY, "application/json", "7", "{\"a\":1}"},
         {GW_EVENT_BATCH, "application/cloudevents-batch+json; charset=utf-8", "(none)", "[{\"specversion\""},
         {GW_EVENT_LEGACY, "application/json", "(none)", "{\"context\":"},
@@ -114,9 +122,10 @@ static void statuses_become_verdicts_and_words(void **state)
     static const struct {
         int status;
         enum gwc_verdict verdict;
-    } cases[] = {{200, GWC_SENT},     {201, GWC_SENT},     {202, GWC_SENT},  {301, GWC_HOPELESS}, {307, GWC_HOPELESS},
-                 {400, GWC_HOPELESS}, {401, GWC_HOPELESS}, {408, GWC_AGAIN}, {410, GWC_HOPELESS}, {413, GWC_HOPELESS},
-                 {425, GWC_AGAIN},    {429, GWC_AGAIN},    {500, GWC_AGAIN}, {501, GWC_AGAIN},    {503, GWC_AGAIN}};
+    } cases[] = {{200, GWC_SENT},     {201, GWC_SENT},     {202, GWC_SENT},     {301, GWC_HOPELESS},
+                 {307, GWC_HOPELESS}, {400, GWC_HOPELESS}, {401, GWC_HOPELESS}, {408, GWC_AGAIN},
+                 {410, GWC_HOPELESS}, {413, GWC_HOPELESS}, {425, GWC_AGAIN},    {429, GWC_AGAIN},
+                 {500, GWC_AGAIN},    {501, GWC_AGAIN},    {503, GWC_AGAIN}};
     const char *const headers[] = {"Retry-After: 7", "Location: http://127.0.0.1:1/", NULL};
     struct fixture *fixture = *state;
     char words[80];

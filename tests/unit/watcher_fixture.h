@@ -22,18 +22,18 @@ struct watcher {
     struct gw_listener *listener;
     uint16_t port;
     /* what it does */
-    int status;                  /* of every answer */
-    int first_status;            /* of the first `first_count` answers */
+    int status;       /* of every answer */
+    int first_status; /* of the first `first_count` answers */
     size_t first_count;
-    const char *bad_id;          /* a request with this event is answered 400 */
-    const char *const *headers;  /* of answers that are not 2xx */
+    const char *bad_id;         /* a request with this event is answered 400 */
+    const char *const *headers; /* of answers that are not 2xx */
     const char *body;
-    const char *bearer;          /* 401 without it */
-    bool hold;                   /* keeps requests until watcher_let_go() */
+    const char *bearer; /* 401 without it */
+    bool hold;          /* keeps requests until watcher_let_go() */
     /* what it got */
     size_t requests, events;
-    int64_t last_ms;             /* when the last request came */
-    unsigned char *seen;         /* by number of the event: how often it was accepted */
+    int64_t last_ms;     /* when the last request came */
+    unsigned char *seen; /* by number of the event: how often it was accepted */
     struct gw_request *held[WATCHER_HELD_MAX];
     size_t held_count, held_most;
     char content_type[128], id_header[64], extra_header[64];
@@ -85,8 +85,8 @@ static inline const char *watcher_header(const void *request, const char *name)
     return gw_request_header(request, name);
 }
 
-static inline void watcher_headers(const void *request, void (*each)(void *user, const char *name, const char *value),
-                                   void *user)
+static inline void watcher_headers(const void *request,
+                                   void (*each)(void *user, const char *name, const char *value), void *user)
 {
     gw_request_headers(request, each, user);
 }
@@ -132,7 +132,8 @@ static inline void watcher_complete(void *user, struct gw_request *request)
 
     watcher->requests++;
     watcher->last_ms = fixture_now_ms();
-    watcher_copy(watcher->content_type, sizeof(watcher->content_type), gw_request_header(request, "Content-Type"));
+    watcher_copy(watcher->content_type, sizeof(watcher->content_type),
+                 gw_request_header(request, "Content-Type"));
     watcher_copy(watcher->id_header, sizeof(watcher->id_header), gw_request_header(request, "ce-id"));
     watcher_copy(watcher->extra_header, sizeof(watcher->extra_header), gw_request_header(request, "X-Extra"));
     gw_bytes_clear(&watcher->last_body);
