@@ -386,7 +386,7 @@ static void hooks_open_metrics(struct gws_hooks *hooks, struct gw_metrics *metri
         hooks->answered[i] = gw_family_series(family, &classes[i]);
 }
 
-int gws_hooks_open(struct gws_hooks **ret_hooks, struct gw_loop *loop, int64_t linger_ms,
+int gws_hooks_open(struct gws_hooks **ret_hooks, struct gw_loop *loop, int64_t linger_ms, int64_t settle_ms,
                    struct gw_metrics *metrics)
 {
     GW_AUTO(gws_hooks_closep) struct gws_hooks *hooks = calloc(1, sizeof(*hooks));
@@ -395,6 +395,7 @@ int gws_hooks_open(struct gws_hooks **ret_hooks, struct gw_loop *loop, int64_t l
         return GW_RAISE(-ENOMEM);
     hooks->loop = loop;
     hooks->linger_ms = linger_ms;
+    hooks->settled_ms = gw_loop_now_ms(loop) + settle_ms;
     hooks_open_metrics(hooks, metrics);
     GW_TRY(gw_timer_open(&hooks->linger, loop, on_linger, hooks));
     *ret_hooks = GW_TAKE(hooks);

@@ -25,10 +25,12 @@ struct gws_hooks; /* all ports of the process */
 struct gws_hook;  /* the endpoint of one source */
 struct gws_call;  /* one request that belongs to a hook, until its reply */
 
-enum { GWS_HOOK_LINGER_MS = 60000, GWS_HOOK_WITHDRAWN_MS = 1000 };
+enum { GWS_HOOK_LINGER_MS = 60000, GWS_HOOK_WITHDRAWN_MS = 1000, GWS_HOOK_SETTLE_MS = 3000 };
 
-/* linger_ms: how long a closed hook answers 503; 0: not at all. `metrics` counts answers; may be NULL. */
-int gws_hooks_open(struct gws_hooks **ret_hooks, struct gw_loop *loop, int64_t linger_ms,
+/* linger_ms: how long a closed hook answers 503; 0: not at all. settle_ms: how long from now a path that nobody has is answered
+ * 503 instead of 404, because after a restart the source that has it may not be here yet. `metrics` counts answers; may
+ * be NULL. */
+int gws_hooks_open(struct gws_hooks **ret_hooks, struct gw_loop *loop, int64_t linger_ms, int64_t settle_ms,
                    struct gw_metrics *metrics) GW_MUST_CHECK;
 /* All hooks must be closed before. */
 struct gws_hooks *gws_hooks_close(struct gws_hooks *hooks);

@@ -9,6 +9,8 @@ enum { CALLS_SPARE_MAX = 1024 };
 
 /* What a sender is told that should come back: soon while a window is full, later when nobody serves. */
 static const char *const retry_soon[] = {"Retry-After: 1", NULL};
+static const char words_starting[] =
+    "no event source has this path yet: this server has just started, its sources are still coming";
 static const char *const retry_later[] = {"Retry-After: 5", NULL};
 
 static const char words_full[] = "too many events are not stored yet; send it again";
@@ -250,6 +252,8 @@ static bool call_find_hook(struct gws_call *call, const struct gws_hook_port *po
             hooks_refuse(port->hooks, request, 503, retry_soon, words_full);
         else
             hooks_refuse(port->hooks, request, 503, retry_later, words_stopped);
+    } else if (verdict == GWS_ROUTE_NONE && gw_loop_now_ms(port->hooks->loop) < port->hooks->settled_ms) {
+        hooks_refuse(port->hooks, request, 503, retry_later, words_starting);
     } else if (verdict == GWS_ROUTE_NONE) {
         hooks_refuse(port->hooks, request, 404, NULL, "no event source has this path");
     } else if (verdict == GWS_ROUTE_METHOD) {

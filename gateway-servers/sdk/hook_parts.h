@@ -58,6 +58,7 @@ struct gws_hook {
 struct gws_hooks {
     struct gw_loop *loop;
     int64_t linger_ms;
+    int64_t settled_ms; /* loop time from which a path that nobody has is unknown */
     struct gw_timer *linger;
     struct gws_hook_port *ports;
     struct gws_hook *all;

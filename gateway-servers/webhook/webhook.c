@@ -17,7 +17,8 @@ static int webhook_open(struct gws_server *server, void **ret_data, struct gw_re
     struct gws_hooks *hooks = NULL;
 
     (void)reason;
-    GW_TRY(gws_hooks_open(&hooks, gws_server_loop(server), GWS_HOOK_LINGER_MS, gws_server_metrics(server)));
+    GW_TRY(gws_hooks_open(&hooks, gws_server_loop(server), GWS_HOOK_LINGER_MS, GWS_HOOK_SETTLE_MS,
+                          gws_server_metrics(server)));
     *ret_data = hooks;
     return 0;
 }

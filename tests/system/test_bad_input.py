@@ -412,6 +412,7 @@ def problem(answer, status):
 def test_refusals_are_json_problems(endpoints):
     """What cannot be taken is answered with its status and a JSON problem in words; nothing of it becomes an event."""
     port = endpoints.port
+    wait_for(lambda: post(port, "/nowhere")[0] == 404, 10, "the first seconds, in which a path may still come, to be over")
     assert "path" in problem(post(port, "/nowhere"), 404)
     answer = post(port, "/two/7", method="GET")
     problem(answer, 405)
@@ -575,7 +576,7 @@ def test_the_handshake_of_webhooks(endpoints):
     assert "POST" in headers["Allow"]
     status, headers, _ = post(endpoints.port, "/plain", b"", {}, method="OPTIONS")
     assert status == 200 and "WebHook-Allowed-Origin" not in headers and "POST" in headers["Allow"]
-    assert post(endpoints.port, "/nowhere", b"", {}, method="OPTIONS")[0] == 404
+    wait_for(lambda: post(endpoints.port, "/nowhere", b"", {}, method="OPTIONS")[0] == 404, 10, "the path to be unknown")
 
 
 def test_the_answer_is_the_configured_one(endpoints):

@@ -131,7 +131,7 @@ def test_what_did_not_change_is_not_disturbed(either, watcher):
     # changed: another endpoint, answered at once; the old one is gone
     gateway.write_sources({**gateway.sources, "webhook.same-port": webhook(port, "/changed")})
     wait_for(lambda: post(port, "/changed")[0] == 200, SOON, "the new endpoint")
-    assert post(port, "/added")[0] == 404
+    wait_for(lambda: post(port, "/added")[0] == 404, SOON, "the old endpoint to be unknown")
     # changed: another port
     third = free_port()
     gateway.write_sources({**gateway.sources, "webhook.new-port": webhook(third, "/added")})
@@ -333,7 +333,7 @@ def test_an_edit_may_move_endpoints_on(gateway, watcher):
              2 * SOON, lambda: f"both to run with the edit: {gateway.status()['sources']}")
     assert post(port, "/a")[0] == 200
     assert post(port, "/c")[0] == 200
-    assert post(port, "/b")[0] == 404
+    wait_for(lambda: post(port, "/b")[0] == 404, SOON, "the old endpoint to be unknown")
     assert {event["source"].rsplit(".", 1)[1] for event in watcher.wait_events(2)} == {"a", "b"}
 
 

@@ -117,7 +117,8 @@ def test_a_server_has_an_admin_address_too(gateway):
     gateway.admin = kept
     gateway.client()
     gateway.wait_running("webhook.a")
-    assert post(port, "/a")[0] == 200 and post(port, "/nowhere")[0] == 404
+    assert post(port, "/a")[0] == 200
+    wait_for(lambda: post(port, "/nowhere")[0] == 404, 10, "a path that nobody has to be unknown")
     gateway.admin = admin
     after = families(gateway.get("/metrics")[1])
     assert names(after) == names(before)

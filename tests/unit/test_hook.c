@@ -225,7 +225,7 @@ static int site_setup(void **state)
 {
     site = calloc(1, sizeof(*site));
     assert_int_equal(gw_loop_open(&site->loop), 0);
-    assert_int_equal(gws_hooks_open(&site->hooks, site->loop, 300, NULL), 0);
+    assert_int_equal(gws_hooks_open(&site->hooks, site->loop, 300, 0, NULL), 0);
     *state = site;
     return 0;
 }
@@ -375,6 +375,28 @@ static void a_request_is_answered_when_its_event_is_acknowledged(void **state)
     close(one);
     close(two);
     gws_hook_close(hook);
+}
+
+static void a_path_may_still_come_while_the_server_has_just_started(void **state)
+{
+    uint16_t port = free_port();
+    struct gws_hook_options options = site_options(port, "/a");
+    struct gws_hooks *calm = site->hooks;
+    int64_t deadline_ns = gw_clock_monotonic_ns() + 5 * GW_NS_PER_S;
+    (void)state;
+
+    assert_int_equal(gws_hooks_open(&site->hooks, site->loop, 0, 500, NULL), 0);
+    struct gws_hook *hook = site_hook(&anna, &options);
+    assert_answer(port, "POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "503", "Retry-After");
+    int64_t settled_ms = gw_loop_now_ms(site->loop) + 600;
+    while (gw_loop_now_ms(site->loop) < settled_ms) {
+        assert_true(gw_clock_monotonic_ns() < deadline_ns);
+        gw_loop_turn(site->loop, 20);
+    }
+    assert_answer(port, "POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "404", "");
+    gws_hook_close(hook);
+    gws_hooks_close(site->hooks);
+    site->hooks = calm;
 }
 
 static void what_is_not_ours_gets_the_right_status(void **state)
@@ -620,6 +642,7 @@ int main(void)
         cmocka_unit_test(a_thousand_routes_are_found_and_removed),
         cmocka_unit_test(owners_of_one_shape_are_listed_whatever_their_variables_are_called),
         SITE_TEST(a_request_is_answered_when_its_event_is_acknowledged),
+        SITE_TEST(a_path_may_still_come_while_the_server_has_just_started),
         SITE_TEST(what_is_not_ours_gets_the_right_status),
         SITE_TEST(options_is_the_handshake_unless_it_is_claimed),
         SITE_TEST(a_paused_hook_and_a_late_acknowledgement_answer_503),
