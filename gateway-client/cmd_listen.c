@@ -25,7 +25,7 @@ struct listen {
     const char *address;
     double fail_rate;
     int64_t delay_ms, status, count_max;
-    bool json, quiet;
+    bool json, pretty, quiet;
     bool color;
     /* what came */
     uint64_t events, requests, failed, refused;
@@ -330,11 +330,12 @@ static int listen_flags_check(struct listen *listen, int words, char **argv, str
     return listen_address(listen->address, listen->host, &listen->port, reason);
 }
 
-static bool terminal_has_color(void)
+/* Asked for like a terminal's, output has a terminal's colour. */
+static bool terminal_has_color(bool pretty)
 {
     const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
 
-    return isatty(STDOUT_FILENO) && (no_color == NULL || no_color[0] == '\0') &&
+    return (pretty || isatty(STDOUT_FILENO)) && (no_color == NULL || no_color[0] == '\0') &&
            (term == NULL || strcmp(term, "dumb") != 0);
 }
 
@@ -349,6 +350,7 @@ int gwc_cmd_listen(int argc, char **argv)
         {"status", GW_FLAG_INTEGER, &listen.status, "STATUS", "answer with this status (204)", NULL},
         {"count", GW_FLAG_INTEGER, &listen.count_max, "N", "end after so many events", NULL},
         {"json", GW_FLAG_BOOL, &listen.json, NULL, "one JSON object a line, also on a terminal", NULL},
+        {"pretty", GW_FLAG_BOOL, &listen.pretty, NULL, "as on a terminal, also into a file or pipe", NULL},
         {"quiet", GW_FLAG_BOOL, &listen.quiet, NULL, "count only", NULL},
         {0},
     };
@@ -364,7 +366,7 @@ int gwc_cmd_listen(int argc, char **argv)
         fprintf(stderr, "gateway-client listen: %s\n", reason.text);
         return GW_EXIT_USAGE;
     }
-    listen.json = listen.json || !isatty(STDOUT_FILENO);
-    listen.color = terminal_has_color();
+    listen.json = listen.json || (!listen.pretty && !isatty(STDOUT_FILENO));
+    listen.color = terminal_has_color(listen.pretty);
     return listen_run(&listen);
 }

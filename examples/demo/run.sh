@@ -144,7 +144,7 @@ send_order() {
 
 # How many events of this type the listener printed.
 arrived() {
-    grep -c "\"type\": *\"[a-z.]*$1[a-z.]*\"" "$directory/listener.out" || true
+    grep -c "sluice\.$1\." "$directory/listener.out" || true
 }
 
 hints() {
@@ -179,7 +179,9 @@ copy_example gateway.yaml
 copy_example event-sources.yaml
 
 echo "demo: starting a listener, two gateway-servers and the gateway-client"
-start listener "$client_program" listen --address "$listener"
+form=--json
+[ ! -t 1 ] || form=--pretty
+start listener "$client_program" listen --address "$listener" $form
 start calendar "$calendar_program" --listen "unix:$sockets/calendar.sock" --admin none
 start webhook "$webhook_program" --listen "$servers" --admin none
 start client "$client_program" run --gateway gateway.yaml --event-sources event-sources.yaml --state state --admin "$admin"
