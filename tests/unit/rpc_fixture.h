@@ -39,7 +39,7 @@ const char *__tsan_default_options(void)
 /* Waits for a condition, with a deadline. */
 #define WAIT_FOR(condition)                                                                                  \
     do {                                                                                                     \
-        int64_t until_ = gw_clock_monotonic_ns() + 20 * GW_NS_PER_S;                                         \
+        int64_t until_ = gw_clock_monotonic_ns() + 60 * GW_NS_PER_S;                                         \
         while (!(condition) && gw_clock_monotonic_ns() < until_)                                             \
             usleep(500);                                                                                     \
         assert_true(condition);                                                                              \
