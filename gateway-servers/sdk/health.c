@@ -50,12 +50,6 @@ static void on_check(void *user, struct gw_rpc_server_call *call, struct gw_view
     gw_rpc_server_call_finish(call, GW_RPC_OK, "", &response.base);
 }
 
-static void on_check_closed(void *user, struct gw_rpc_server_call *call, bool cancelled)
-{
-    (void)user, (void)cancelled;
-    gw_rpc_server_call_release(call);
-}
-
 static void send_status(struct gw_rpc_server_call *call,
                         Grpc__Health__V1__HealthCheckResponse__ServingStatus status)
 {
@@ -130,7 +124,7 @@ const struct gw_rpc_method gws_health_methods[2] = {
     {.path = "/grpc.health.v1.Health/Check",
      .kind = GW_RPC_UNARY,
      .open = on_check,
-     .closed = on_check_closed},
+     .closed = gws_service_unary_closed},
     {.path = "/grpc.health.v1.Health/Watch",
      .kind = GW_RPC_SERVER_STREAM,
      .open = on_watch,

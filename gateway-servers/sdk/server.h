@@ -101,6 +101,12 @@ struct gws_pending {
     size_t size;
 };
 
+/* Hooks that rows of the method table share. A stream's user is its source, NULL when there was no memory for one. */
+void gws_service_no_memory(struct gw_rpc_server_call *call);
+void gws_service_unary_closed(void *user, struct gw_rpc_server_call *call, bool cancelled);
+void gws_service_stream_closed(void *user, struct gw_rpc_server_call *call, bool cancelled);
+void gws_service_stream_writable(void *user, struct gw_rpc_server_call *call);
+
 extern const struct gw_rpc_method gws_v1_methods[3];
 extern const struct gw_rpc_method gws_argo_methods[3];
 extern const struct gw_rpc_method gws_health_methods[2];

@@ -7,11 +7,6 @@
 
 #include <ctype.h>
 
-static void no_memory(struct gw_rpc_server_call *call)
-{
-    gw_rpc_server_call_finish(call, GW_RPC_RESOURCE_EXHAUSTED, "the gateway-server has no memory left", NULL);
-}
-
 /* Field 4 is a version ("v0.10") from clients of v0.9.1 to v0.11 and the type from v0.12 on. */
 static const char *type_of_field_4(const char *text)
 {
@@ -50,7 +45,7 @@ static void refuse_request(struct gw_rpc_server_call *call, int fault)
         gw_rpc_server_call_finish(call, GW_RPC_INVALID_ARGUMENT, "the request is not an EventSource message",
                                   NULL);
     else
-        no_memory(call);
+        gws_service_no_memory(call);
 }
 
 /* ---- ValidateEventSource ---- */
@@ -77,12 +72,6 @@ static void on_validate(void *user, struct gw_rpc_server_call *call, struct gw_v
         refuse_request(call, fault);
 }
 
-static void on_validate_closed(void *user, struct gw_rpc_server_call *call, bool cancelled)
-{
-    (void)user, (void)cancelled;
-    gw_rpc_server_call_release(call);
-}
-
 /* ---- StartEventSource ---- */
 
 static void start(struct gws_server *server, struct gw_rpc_server_call *call, enum gws_contract contract,
@@ -94,7 +83,7 @@ static void start(struct gws_server *server, struct gw_rpc_server_call *call, en
         refuse_request(call, fault);
     } else if (gws_source_new(&source, server, call, contract) < 0) {
         gw_arena_done(&request->arena);
-        no_memory(call);
+        gws_service_no_memory(call);
     } else {
         gw_rpc_server_call_set_user(call, source);
         gws_source_begin(source, request);
@@ -115,41 +104,21 @@ static void on_start_generic(void *user, struct gw_rpc_server_call *call, struct
     start(user, call, GWS_CONTRACT_GENERIC, &request, request_of_generic(&request, bytes));
 }
 
-static void on_start_closed(void *user, struct gw_rpc_server_call *call, bool cancelled)
-{
-    struct gws_source *source = gw_rpc_server_call_user(call);
-
-    (void)user, (void)cancelled;
-    if (source != NULL)
-        gws_source_closed(source); /* releases the call */
-    else
-        gw_rpc_server_call_release(call);
-}
-
-static void on_start_writable(void *user, struct gw_rpc_server_call *call)
-{
-    struct gws_source *source = gw_rpc_server_call_user(call);
-
-    (void)user;
-    if (source != NULL)
-        gws_source_writable(source);
-}
-
 const struct gw_rpc_method gws_argo_methods[3] = {
     {.path = "/gateways.Eventing/ValidateEventSource",
      .kind = GW_RPC_UNARY,
      .open = on_validate,
-     .closed = on_validate_closed},
+     .closed = gws_service_unary_closed},
     {.path = "/gateways.Eventing/StartEventSource",
      .kind = GW_RPC_SERVER_STREAM,
      .open = on_start_gateways,
-     .closed = on_start_closed,
-     .writable = on_start_writable},
+     .closed = gws_service_stream_closed,
+     .writable = gws_service_stream_writable},
     {.path = "/generic.Eventing/StartEventSource",
      .kind = GW_RPC_SERVER_STREAM,
      .open = on_start_generic,
-     .closed = on_start_closed,
-     .writable = on_start_writable},
+     .closed = gws_service_stream_closed,
+     .writable = gws_service_stream_writable},
 };
 
 int gws_argo_send(struct gw_rpc_server_call *call, enum gws_contract contract, const char *name,

@@ -30,11 +30,6 @@ static void malformed(struct gw_rpc_server_call *call, const char *message)
     gw_rpc_server_call_finish(call, GW_RPC_INVALID_ARGUMENT, words, NULL);
 }
 
-static void no_memory(struct gw_rpc_server_call *call)
-{
-    gw_rpc_server_call_finish(call, GW_RPC_RESOURCE_EXHAUSTED, "the gateway-server has no memory left", NULL);
-}
-
 static int request_of(struct gws_request *request, const Gateway__V1__EventSource *source)
 {
     return gws_request_copy(request, source->gateway, source->namespace_, source->name, source->id,
@@ -59,15 +54,9 @@ static void on_describe(void *user, struct gw_rpc_server_call *call, struct gw_v
         description.config_schema = (char *)(uintptr_t)text;
         gw_rpc_server_call_finish(call, GW_RPC_OK, "", &description.base);
     } else {
-        no_memory(call);
+        gws_service_no_memory(call);
     }
     gw_bytes_done(&schema);
-}
-
-static void on_unary_closed(void *user, struct gw_rpc_server_call *call, bool cancelled)
-{
-    (void)user, (void)cancelled;
-    gw_rpc_server_call_release(call);
 }
 
 /* ---- Validate ---- */
@@ -90,7 +79,7 @@ static void reply_validation(struct gw_rpc_server_call *call, const struct gw_pr
         validation.n_problems = problems->count;
         gw_rpc_server_call_finish(call, GW_RPC_OK, "", &validation.base);
     } else {
-        no_memory(call);
+        gws_service_no_memory(call);
     }
     free(rows);
     free(pointers);
@@ -108,7 +97,7 @@ static void on_validate(void *user, struct gw_rpc_server_call *call, struct gw_v
         return;
     }
     if (request_of(&request, source) < 0 || gws_validate(server, call, &request, reply_validation) < 0)
-        no_memory(call);
+        gws_service_no_memory(call);
     gateway__v1__event_source__free_unpacked(source, NULL);
 }
 
@@ -120,7 +109,7 @@ static void on_stream_open(void *user, struct gw_rpc_server_call *call, struct g
 
     (void)request;
     if (gws_source_new(&source, user, call, GWS_CONTRACT_V1) < 0)
-        no_memory(call);
+        gws_service_no_memory(call);
     gw_rpc_server_call_set_user(call, source);
 }
 
@@ -132,7 +121,7 @@ static void stream_begin(struct gw_rpc_server_call *call, struct gws_source *sou
     if (gws_source_begun(source))
         gw_rpc_server_call_finish(call, GW_RPC_INVALID_ARGUMENT, "a stream is started once", NULL);
     else if (request_of(&request, start) < 0)
-        no_memory(call);
+        gws_service_no_memory(call);
     else
         gws_source_begin(source, &request);
 }
@@ -169,42 +158,22 @@ static void on_stream_half_closed(void *user, struct gw_rpc_server_call *call)
         gws_source_withdraw(source);
 }
 
-static void on_stream_closed(void *user, struct gw_rpc_server_call *call, bool cancelled)
-{
-    struct gws_source *source = gw_rpc_server_call_user(call);
-
-    (void)user, (void)cancelled;
-    if (source != NULL)
-        gws_source_closed(source); /* releases the call */
-    else
-        gw_rpc_server_call_release(call);
-}
-
-static void on_stream_writable(void *user, struct gw_rpc_server_call *call)
-{
-    struct gws_source *source = gw_rpc_server_call_user(call);
-
-    (void)user;
-    if (source != NULL)
-        gws_source_writable(source);
-}
-
 const struct gw_rpc_method gws_v1_methods[3] = {
     {.path = "/gateway.v1.Eventing/Describe",
      .kind = GW_RPC_UNARY,
      .open = on_describe,
-     .closed = on_unary_closed},
+     .closed = gws_service_unary_closed},
     {.path = "/gateway.v1.Eventing/Validate",
      .kind = GW_RPC_UNARY,
      .open = on_validate,
-     .closed = on_unary_closed},
+     .closed = gws_service_unary_closed},
     {.path = "/gateway.v1.Eventing/Stream",
      .kind = GW_RPC_BIDI,
      .open = on_stream_open,
      .message = on_stream_message,
      .half_closed = on_stream_half_closed,
-     .closed = on_stream_closed,
-     .writable = on_stream_writable},
+     .closed = gws_service_stream_closed,
+     .writable = gws_service_stream_writable},
 };
 
 /* ---- responses ---- */
