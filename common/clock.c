@@ -19,6 +19,11 @@ int64_t gw_clock_realtime_ns(void)
     return clock_ns(CLOCK_REALTIME);
 }
 
+int64_t gw_clock_realtime_ms(void)
+{
+    return gw_clock_realtime_ns() / GW_NS_PER_MS;
+}
+
 int64_t gw_clock_monotonic_ns(void)
 {
     return clock_ns(CLOCK_MONOTONIC);

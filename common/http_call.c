@@ -339,7 +339,7 @@ static int64_t retry_after_ms(struct gw_http_call *call)
     at = curl_getdate(header->value, NULL);
     if (at == -1)
         return -1;
-    return GW_MAX(INT64_C(0), (int64_t)at * 1000 - gw_clock_realtime_ns() / GW_NS_PER_MS);
+    return GW_MAX(INT64_C(0), (int64_t)at * 1000 - gw_clock_realtime_ms());
 }
 
 static void answer_fill(struct gw_http_call *call, CURLcode result, struct gw_http_answer *answer,

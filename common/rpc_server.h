@@ -48,8 +48,6 @@ struct gw_rpc_server *gw_rpc_server_close(struct gw_rpc_server *server, int64_t 
 
 void gw_rpc_server_call_set_user(struct gw_rpc_server_call *call, void *user);
 void *gw_rpc_server_call_user(const struct gw_rpc_server_call *call);
-/* "ipv4:127.0.0.1:40412", "unix:". Borrowed until release. */
-const char *gw_rpc_server_call_peer(struct gw_rpc_server_call *call);
 /* Queues a message (packed now). Verdict GW_RPC_FULL: taken, and the queue is now at its limit
  * (GW_RPC_SERVER_SENDS_MAX messages): send no more until writable(), which comes when half of it is free,
  * perhaps before this returns (what the two share needs the caller's lock). -ENOBUFS: sent nevertheless, not
@@ -57,8 +55,6 @@ const char *gw_rpc_server_call_peer(struct gw_rpc_server_call *call);
 enum { GW_RPC_FULL = 1 };
 enum { GW_RPC_SERVER_SENDS_MAX = 64 };
 int gw_rpc_server_call_send(struct gw_rpc_server_call *call, const ProtobufCMessage *message) GW_MUST_CHECK;
-/* Messages waiting and not yet handed to gRPC. A caller that coalesces looks here. */
-size_t gw_rpc_server_call_waiting(struct gw_rpc_server_call *call);
 /* Ends the call after what is queued. Unary: `reply` is the answer (NULL with a status other than OK).
  * Streams: NULL. A second finish is ignored. */
 void gw_rpc_server_call_finish(struct gw_rpc_server_call *call, int status, const char *message,

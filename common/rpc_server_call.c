@@ -15,7 +15,6 @@ struct gw_rpc_server_call {
     const struct gw_rpc_method *method; /* NULL: a method that we do not have */
     struct gw_rpc_queue *queue;
     _Atomic(void *) user;
-    char *peer;
     pthread_mutex_t lock;
     unsigned references; /* the handle and gRPC's side */
     unsigned batches;    /* under way */
@@ -51,7 +50,6 @@ static void call_destroy(struct gw_rpc_server_call *call)
     if (call->reply != NULL)
         grpc_byte_buffer_destroy(call->reply);
     grpc_slice_unref(call->text);
-    gpr_free(call->peer);
     pthread_mutex_destroy(&call->lock);
     free(call);
 }
@@ -297,7 +295,6 @@ static void call_on_new(struct gw_rpc_tag *tag, bool ok)
     }
     gw_rpc_server_call_expect(call->server, call->method, call->queue);
     server_calls_add(call->server, 1);
-    call->peer = grpc_call_get_peer(call->call);
     pthread_mutex_lock(&call->lock);
     call_start(call, &close, 1, &call->on_close); /* alone: it completes only when the call is over */
     pthread_mutex_unlock(&call->lock);
@@ -370,11 +367,6 @@ void *gw_rpc_server_call_user(const struct gw_rpc_server_call *call)
     return atomic_load_explicit(&call->user, memory_order_acquire);
 }
 
-const char *gw_rpc_server_call_peer(struct gw_rpc_server_call *call)
-{
-    return call->peer;
-}
-
 int gw_rpc_server_call_send(struct gw_rpc_server_call *call, const ProtobufCMessage *message)
 {
     grpc_byte_buffer *packed = gw_rpc_pack(message);
@@ -396,16 +388,6 @@ int gw_rpc_server_call_send(struct gw_rpc_server_call *call, const ProtobufCMess
     if (packed != NULL)
         grpc_byte_buffer_destroy(packed);
     return verdict < 0 ? GW_RAISE(verdict) : verdict;
-}
-
-size_t gw_rpc_server_call_waiting(struct gw_rpc_server_call *call)
-{
-    size_t waiting;
-
-    pthread_mutex_lock(&call->lock);
-    waiting = call->sends.count;
-    pthread_mutex_unlock(&call->lock);
-    return waiting;
 }
 
 void gw_rpc_server_call_finish(struct gw_rpc_server_call *call, int status, const char *message,

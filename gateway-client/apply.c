@@ -10,11 +10,6 @@
 
 enum { NUDGE_GATHER_MS = 50 };
 
-static int64_t now_ms(void)
-{
-    return gw_clock_realtime_ns() / GW_NS_PER_MS;
-}
-
 static void log_problems(const char *file, const struct gw_problems *problems)
 {
     for (size_t i = 0; i < problems->count; i++) {
@@ -226,7 +221,7 @@ static int gateway_apply(struct gwc_client *client, struct gwc_spec_version *ver
     watchers_forget(client);
     version_unref(client->version);
     client->version = version;
-    client->loaded_ms = now_ms();
+    client->loaded_ms = gw_clock_realtime_ms();
     return 0;
 }
 
@@ -415,9 +410,7 @@ static void plan_carry_out(struct gwc_client *client, const struct gwc_plan *pla
 {
     for (size_t i = 0; i < plan->stop_count; i++) {
         struct gwc_stream *stream = stream_find(client, plan->stop[i]->key);
-        bool changed = false;
-        for (size_t j = 0; j < plan->start_count && !changed; j++)
-            changed = strcmp(plan->start[j]->key, plan->stop[i]->key) == 0;
+        bool changed = gwc_sources_find(sources, plan->stop[i]->key) != NULL;
         if (stream != NULL && !changed && !source_is_bad(sources, plan->stop[i]->key))
             gwc_stream_stop(stream, true);
     }
@@ -453,7 +446,7 @@ static int sources_apply(struct gwc_client *client, struct gwc_sources *sources)
     gwc_plan_done(&plan);
     gwc_sources_free(client->sources);
     client->sources = sources;
-    client->loaded_ms = now_ms();
+    client->loaded_ms = gw_clock_realtime_ms();
     gw_series_set(client->loaded_series, (double)client->loaded_ms / 1000);
     return 0;
 }

@@ -287,7 +287,7 @@ static int signals_open(struct gwc_client *client)
 
 static int client_open(struct gwc_client *client)
 {
-    client->started_ms = gw_clock_realtime_ns() / GW_NS_PER_MS;
+    client->started_ms = gw_clock_realtime_ms();
     GW_TRY(gw_loop_open(&client->loop));
     GW_TRY(signals_open(client));
     GW_TRY(metrics_open(client));

@@ -163,7 +163,7 @@ static int letters_replay(sqlite3 *database, const char *watcher, int64_t number
         " reason) SELECT d.watcher, d.sequence, 0, ?3, ?3, d.reason FROM dead_letters d" LETTERS_WHERE
         " AND d.watcher IN (SELECT watcher FROM cursors)"));
     GW_TRY(letters_bind(statement, watcher, number));
-    GW_TRY(outbox_fault(sqlite3_bind_int64(statement, 3, gw_clock_realtime_ns() / GW_NS_PER_MS)));
+    GW_TRY(outbox_fault(sqlite3_bind_int64(statement, 3, gw_clock_realtime_ms())));
     return outbox_run(statement);
 }
 

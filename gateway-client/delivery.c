@@ -169,11 +169,6 @@ bool gwc_delivery_drain(struct gwc_delivery *delivery)
     return delivery->in_flight == 0;
 }
 
-const char *gwc_delivery_name(const struct gwc_delivery *delivery)
-{
-    return delivery->spec->name;
-}
-
 static int64_t delivery_oldest_ms(const struct gwc_delivery *delivery)
 {
     const struct delivery_item *item = delivery_window_oldest(&delivery->window);

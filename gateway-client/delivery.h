@@ -43,6 +43,5 @@ void gwc_delivery_committed(struct gwc_delivery *delivery, struct gw_event *cons
 /* From the outbox's changed hook: dead letters may have been put back. */
 void gwc_delivery_changed(struct gwc_delivery *delivery);
 void gwc_delivery_stats(struct gwc_delivery *delivery, struct gwc_delivery_stats *ret_stats);
-const char *gwc_delivery_name(const struct gwc_delivery *delivery);
 
 #endif

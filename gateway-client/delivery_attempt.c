@@ -108,7 +108,7 @@ static void delivery_note(struct gwc_delivery *delivery, const struct gwc_answer
             delivery_recovered(delivery);
     }
     if (answer->verdict == GWC_SENT) {
-        delivery->stats.last_success_ms = realtime_ms();
+        delivery->stats.last_success_ms = gw_clock_realtime_ms();
         return;
     }
     delivery->stats.failures++;
@@ -201,7 +201,7 @@ static void attempt_fill(struct gwc_delivery *delivery, struct delivery_attempt 
         else
             delivery_line_pop(&delivery->queued);
         if (item->first_attempt_ms == 0)
-            item->first_attempt_ms = realtime_ms();
+            item->first_attempt_ms = gw_clock_realtime_ms();
         bytes += item->event->size;
         attempt->items[attempt->count] = item;
         attempt->events[attempt->count] = item->event;

@@ -82,11 +82,6 @@ static inline int64_t now_ms(void)
     return gw_clock_monotonic_ns() / GW_NS_PER_MS;
 }
 
-static inline int64_t realtime_ms(void)
-{
-    return gw_clock_realtime_ns() / GW_NS_PER_MS;
-}
-
 /* ---- delivery.c ---- */
 
 /* After anything that may let something go on. */

@@ -144,7 +144,7 @@ static int64_t item_wait_ms(const struct gwc_delivery *delivery, const struct de
         return -1;
     wait_ms = GW_MAX(wait_ms, GW_MIN(retry_after_ms, DELIVERY_RETRY_AFTER_MS_MAX));
     if (retry->deadline_ns > 0) {
-        int64_t left_ms = item->first_attempt_ms + retry->deadline_ns / GW_NS_PER_MS - realtime_ms();
+        int64_t left_ms = item->first_attempt_ms + retry->deadline_ns / GW_NS_PER_MS - gw_clock_realtime_ms();
 
         if (left_ms <= 0)
             return -1;
@@ -157,7 +157,7 @@ static void item_given_up_late(struct gwc_delivery *delivery, struct delivery_it
                                const struct gwc_answer *answer)
 {
     char duration[GW_DURATION_MAX], reason[320];
-    int64_t since_ms = GW_MAX(realtime_ms() - item->first_attempt_ms, 0);
+    int64_t since_ms = GW_MAX(gw_clock_realtime_ms() - item->first_attempt_ms, 0);
 
     snprintf(reason, sizeof(reason), "given up after %u attempt%s in %s: %.200s", item->attempts,
              item->attempts == 1 ? "" : "s", gw_duration_format(duration, since_ms * GW_NS_PER_MS),
@@ -173,7 +173,7 @@ static void item_wait(struct gwc_delivery *delivery, struct delivery_item *item,
                                     .had_retry = item->had_retry,
                                     .attempts = item->attempts,
                                     .first_attempt_ms = item->first_attempt_ms,
-                                    .next_attempt_ms = realtime_ms() + wait_ms,
+                                    .next_attempt_ms = gw_clock_realtime_ms() + wait_ms,
                                     .reason = reason};
 
     gwc_outbox_progress(delivery->outbox, delivery->spec->name, &progress);

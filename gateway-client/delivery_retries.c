@@ -16,7 +16,7 @@ static int64_t retry_due_ms(const struct gwc_delivery *delivery, const struct gw
     /* a clock that was set back must not make an event wait for ever */
     int64_t most = GW_MAX(delivery->spec->retry.max_ns / GW_NS_PER_MS, DELIVERY_RETRY_AFTER_MS_MAX);
 
-    return now_ms() + GW_MIN(GW_MAX(retry->next_attempt_ms - realtime_ms(), 0), most);
+    return now_ms() + GW_MIN(GW_MAX(retry->next_attempt_ms - gw_clock_realtime_ms(), 0), most);
 }
 
 /* False: no room for it now. */

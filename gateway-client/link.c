@@ -160,7 +160,7 @@ static void on_durable(struct gwc_append *base, bool ok)
 
     if (ok) {
         atomic_fetch_add(&link->events, base->count);
-        atomic_store(&link->last_event_ms, gw_clock_realtime_ns() / GW_NS_PER_MS);
+        atomic_store(&link->last_event_ms, gw_clock_realtime_ms());
         if (link->receiver.contract == GWC_CONTRACT_V1)
             link_acknowledge(link, append->sequence);
         gw_rpc_stream_credit(link->stream, 1);

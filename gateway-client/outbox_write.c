@@ -249,7 +249,7 @@ static int dead_write(struct outbox_writer *writer, const struct outbox_item *it
     sqlite3_stmt *statement = writer->statements[OUTBOX_DEAD_WRITE];
 
     GW_TRY(watcher_run(writer, OUTBOX_RETRY_REMOVE, item, (int64_t)item->progress.sequence));
-    GW_TRY(outbox_fault(sqlite3_bind_int64(statement, 3, gw_clock_realtime_ns() / GW_NS_PER_MS)));
+    GW_TRY(outbox_fault(sqlite3_bind_int64(statement, 3, gw_clock_realtime_ms())));
     GW_TRY(outbox_fault(sqlite3_bind_int64(statement, 4, item->progress.attempts)));
     GW_TRY(outbox_fault(sqlite3_bind_int64(statement, 5, item->progress.status)));
     GW_TRY(outbox_bind_text(statement, 6, gw_view_text(item->reason)));

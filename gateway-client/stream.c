@@ -92,7 +92,7 @@ static void stream_set(struct gwc_stream *stream, enum gwc_stream_state state, c
     bool same = stream->state == state && strcmp(stream->message, message) == 0;
 
     if (stream->state != state)
-        stream->since_ms = gw_clock_realtime_ns() / GW_NS_PER_MS;
+        stream->since_ms = gw_clock_realtime_ms();
     stream->state = state;
     snprintf(stream->message, sizeof(stream->message), "%s", message);
     if (same)
@@ -112,7 +112,7 @@ static void stream_wait(struct gwc_stream *stream, struct gw_backoff *backoff)
 {
     int64_t wait_ms = gw_backoff_next_ms(backoff, gw_random_u64());
 
-    stream->next_attempt_ms = gw_clock_realtime_ns() / GW_NS_PER_MS + wait_ms;
+    stream->next_attempt_ms = gw_clock_realtime_ms() + wait_ms;
     gw_timer_start(stream->timer, wait_ms);
 }
 
@@ -150,14 +150,26 @@ static void stream_set_refused(struct gwc_stream *stream, const char *words)
 
 static void stream_attempt(struct gwc_stream *stream);
 
-static void stream_count(struct gwc_stream *stream)
+/* Of all its links, the one that runs included. */
+static uint64_t stream_events(const struct gwc_stream *stream)
 {
-    uint64_t events = stream->events_before + (stream->link != NULL ? gwc_link_events(stream->link) : 0);
+    return stream->events_before + (stream->link != NULL ? gwc_link_events(stream->link) : 0);
+}
+
+static int64_t stream_last_event_ms(const struct gwc_stream *stream)
+{
     int64_t last_ms = stream->link != NULL ? gwc_link_last_event_ms(stream->link) : 0;
+
+    return GW_MAX(stream->last_event_ms, last_ms);
+}
+
+void gwc_stream_count(struct gwc_stream *stream)
+{
+    uint64_t events = stream_events(stream);
 
     gw_series_add(stream->events_series, (double)(events - stream->events_told));
     stream->events_told = events;
-    stream->last_event_ms = GW_MAX(stream->last_event_ms, last_ms);
+    stream->last_event_ms = stream_last_event_ms(stream);
 }
 
 static void stream_running(struct gwc_stream *stream)
@@ -235,7 +247,7 @@ static void on_released(void *user)
 {
     struct gwc_stream *stream = user;
 
-    stream_count(stream);
+    gwc_stream_count(stream);
     stream->events_before += gwc_link_events(stream->link);
     stream->link = NULL; /* it frees itself when this returns */
     stream->notice[0] = '\0';
@@ -418,7 +430,7 @@ int gwc_stream_open(struct gwc_stream **ret_stream, const struct gwc_stream_cont
         return GW_RAISE(-ENOMEM);
     stream->context = context;
     stream->state = GWC_STREAM_VALIDATING;
-    stream->since_ms = gw_clock_realtime_ns() / GW_NS_PER_MS;
+    stream->since_ms = gw_clock_realtime_ms();
     stream->failing.policy = failing_policy;
     stream->invalid.policy = invalid_policy;
     int fault = stream_prepare(stream, server, source);
@@ -474,7 +486,7 @@ void gwc_stream_refuse(struct gwc_stream *stream, const char *words)
 
 void gwc_stream_nudge(struct gwc_stream *stream)
 {
-    int64_t soon_ms = gw_clock_realtime_ns() / GW_NS_PER_MS + NUDGE_MS;
+    int64_t soon_ms = gw_clock_realtime_ms() + NUDGE_MS;
     bool refused = stream->link == NULL ? stream->state == GWC_STREAM_INVALID : stream->candidate.there;
 
     if (!refused || stream->stopping || stream->validation != NULL || stream->next_attempt_ms <= soon_ms)
@@ -516,8 +528,6 @@ struct gwc_stream *gwc_stream_free(struct gwc_stream *stream)
 void gwc_stream_status(const struct gwc_stream *stream, struct gwc_stream_status *ret_status)
 {
     const struct gwc_source *source = &stream->current.source;
-    uint64_t events = stream->events_before + (stream->link != NULL ? gwc_link_events(stream->link) : 0);
-    int64_t last_ms = stream->link != NULL ? gwc_link_last_event_ms(stream->link) : 0;
 
     *ret_status = (struct gwc_stream_status){
         .key = source->key,
@@ -532,14 +542,9 @@ void gwc_stream_status(const struct gwc_stream *stream, struct gwc_stream_status
         .since_ms = stream->since_ms,
         .next_attempt_ms = stream->next_attempt_ms,
         .restarts = stream->restarts,
-        .events = events,
-        .last_event_ms = GW_MAX(stream->last_event_ms, last_ms),
+        .events = stream_events(stream),
+        .last_event_ms = stream_last_event_ms(stream),
     };
-}
-
-void gwc_stream_count(struct gwc_stream *stream)
-{
-    stream_count(stream);
 }
 
 struct gwc_server *gwc_stream_server(const struct gwc_stream *stream)
