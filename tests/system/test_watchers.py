@@ -358,6 +358,8 @@ def test_watchers_come_and_go_by_edits_of_the_spec(gateway, watchers, port):
     wait_for(lambda: gateway.watcher("second"), 10, "it to come back")
     send(port, 5)
     wait_numbers(second, [1, 2, 5])
+    wait_numbers(first, range(6))
+    wait_for(lambda: gateway.watcher("first")["delivered"] >= 6, 10, "the count of the first")
 
     assert sorted(numbers_of(second)) == [1, 2, 5]  # its backlog went with it
     assert sorted(numbers_of(first)) == list(range(6))
