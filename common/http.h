@@ -26,6 +26,9 @@ struct gw_http_options {
     bool insecure;                   /* do not verify: said loudly by whoever sets it */
     const char *username, *password; /* basic */
     const char *bearer;              /* token */
+    /* PEM in memory instead of the files above; empty: none. Copied */
+    struct gw_view ca_pem, certificate_pem, key_pem;
+    const char *proxy; /* http:// URL of a proxy; NULL: none (the environment's are not looked at) */
 };
 /* -EINVAL with words: the URL is not one, or a file cannot be read. */
 int gw_http_target_open(struct gw_http_target **ret_target, struct gw_http *http,
@@ -48,13 +51,20 @@ struct gw_http_request {
     const char *path;           /* appended to the target's URL; NULL: nothing */
     const char *const *headers; /* as in options, added to those; borrowed until send returns */
     struct gw_view body;        /* borrowed until done() */
+    int64_t timeout_ms;         /* of this request; 0: the target's; -1: none, for a stream that is meant to last */
+    int64_t idle_ms;            /* no byte for so long ends it with a fault; 0: no such limit */
+    size_t answer_max;          /* bytes of the body that are kept; 0: GW_HTTP_ANSWER_MAX */
+    /* Not NULL: the body of a 2xx answer is handed here as it comes, in pieces of any size, and not kept; other answers are
+     * kept as ever. gw_http_cancel() of this call may be called from within. */
+    void (*chunk)(void *user, struct gw_view bytes);
 };
 
 struct gw_http_answer {
     int status;        /* HTTP status; 0: there was none, see `fault` */
     const char *fault; /* in words, with the host: "127.0.0.1:9300: connection refused"; "" when status > 0 */
     int64_t retry_after_ms; /* of Retry-After (seconds or HTTP date); -1: none */
-    struct gw_view body;    /* at most GW_HTTP_ANSWER_MAX bytes are kept; borrowed during done() */
+    struct gw_view body;    /* at most answer_max bytes are kept; borrowed during done() */
+    bool truncated;         /* there were more */
     struct gw_view content_type;
     int64_t took_ms;
 };

@@ -9,6 +9,14 @@
 /* Process-wide; NULL: environment only. Copied. Call before threads start. */
 void gw_secrets_set_directory(const char *directory);
 
+/* Process-wide: secrets are read through the API server instead, from `namespace_`, each watched from its first use on, so
+ * that gw_secret_read() answers from memory, always the newest. Loop thread. -EAGAIN of gw_secret_read(): it was asked for just
+ * now; whoever was told so tries again as it does after any fault. NULL: no longer; ends the watches, wipes the values.
+ * `changed` (may be NULL): on the loop, a secret that was asked for has come, changed or gone. */
+struct gw_kube;
+int gw_secrets_use_kube(struct gw_kube *kube, const char *namespace_, void (*changed)(void *user, const char *name),
+                        void *user) GW_MUST_CHECK;
+
 /* Reads the value anew (so rotation takes effect), without one trailing newline. At most GW_SECRET_MAX bytes.
  * -ENOENT, -EACCES, -E2BIG, -EINVAL (a name that leads elsewhere, or no regular file) with words that name
  * the secret and key, never the value. Blocks for a file read. */
