@@ -606,7 +606,7 @@ def test_unknown_methods_and_garbage_are_answered_at_once(channels, pb):
         with pytest.raises(grpc.RpcError) as refused:
             channels.webhook.unary_unary(path)(b"", timeout=10)
         assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED, (path, refused.value)
-        assert time.monotonic() - began < 2 * SLOW
+        assert time.monotonic() - began < 8 * SLOW
     for path in ("/gateway.v1.Eventing/Validate", "/gateways.Eventing/ValidateEventSource", "/grpc.health.v1.Health/Check"):
         with pytest.raises(grpc.RpcError) as refused:
             channels.webhook.unary_unary(path)(b"\xff\xff\xff", timeout=10)

