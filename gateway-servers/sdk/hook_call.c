@@ -126,13 +126,14 @@ void gws_call_reply(struct gws_call *call, int status, const char *const *header
 
 void gws_call_problem(struct gws_call *call, int status, const char *const *headers, const char *format, ...)
 {
+    struct gws_hooks *hooks = call->hooks; /* the call may be gone once it is released */
     char text[GW_REASON_MAX];
     va_list arguments;
 
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    hooks_refuse(call->hooks, call_release(call), status, headers, text);
+    hooks_refuse(hooks, call_release(call), status, headers, text);
 }
 
 void gws_call_accept(struct gws_call *call)
