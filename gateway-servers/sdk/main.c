@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { DRAIN_LOOK_MS = 20, END_GRACE_MS = 1000 };
 
@@ -15,6 +17,7 @@ struct options {
     const char *port; /* Argo's GATEWAY_SERVER_PORT */
     const char *admin, *log_level, *log_format, *secrets;
     const char *tls_certificate, *tls_key, *tls_client_ca;
+    const char *kubeconfig, *context, *state;
     int64_t drain_ms;
     bool version, print_settings, print_schema;
 };
@@ -71,6 +74,11 @@ static void on_terminate(void *user)
 
 /* ---- start ---- */
 
+static const char *text_or_null(const char *text)
+{
+    return text == NULL || text[0] == '\0' ? NULL : text;
+}
+
 static void count_register(struct gws_server *server)
 {
     struct gw_metrics *metrics = server->metrics;
@@ -126,6 +134,22 @@ static int server_listen(struct process *process, struct gw_reason *reason)
     return 0;
 }
 
+/* One level, as `mkdir` makes it: a longer path that is not there is a volume that is not mounted. */
+static int state_open(struct process *process, struct gw_reason *reason)
+{
+    const char *directory = text_or_null(process->options.state);
+
+    if (directory == NULL)
+        return 0;
+    if ((mkdir(directory, 0700) < 0 && errno != EEXIST) || access(directory, R_OK | W_OK | X_OK) < 0) {
+        int fault = -errno;
+        return GW_REFUSE(fault, reason, "--state %s: not a directory that can be made or written: %s",
+                         directory, strerror(-fault));
+    }
+    process->server.state_directory = directory;
+    return 0;
+}
+
 static int process_open(struct process *process, struct gw_reason *reason)
 {
     struct gws_server *server = &process->server;
@@ -141,6 +165,9 @@ static int process_open(struct process *process, struct gw_reason *reason)
     if (server->metrics == NULL)
         return GW_RAISE(-ENOMEM);
     count_register(server);
+    server->kubeconfig = text_or_null(process->options.kubeconfig);
+    server->context = text_or_null(process->options.context);
+    GW_TRY(state_open(process, reason));
     if (server->module->open != NULL)
         GW_TRY(server->module->open(server, &server->data, reason));
     if (strcmp(process->options.admin, "none") != 0) {
@@ -162,6 +189,8 @@ static void process_close(struct process *process)
     process->admin = gw_admin_close(process->admin);
     if (server->module->close != NULL && server->data != NULL)
         server->module->close(server, server->data);
+    if (server->kube_close != NULL)
+        server->kube_close(server);
     server->loop = gw_loop_close(server->loop);
     server->metrics = gw_metrics_free(server->metrics);
     pthread_mutex_destroy(&server->health_lock);
@@ -250,11 +279,20 @@ static bool is_command(const struct gws_module *module, const char *word)
     return size > 0 && strlen(word) == size && memcmp(word, module->command_help, size) == 0;
 }
 
+/* Takes a flag out of the table: the module has no use for it. */
+static void flag_drop(struct gw_flag *flags, const char *name)
+{
+    while (strcmp(flags->name, name) != 0)
+        flags++;
+    for (; flags->name != NULL; flags++)
+        flags[0] = flags[1];
+}
+
 int gws_main(const struct gws_module *module, int argc, char **argv)
 {
     struct options options = {
         .port = "9330", .admin = "none", .log_level = "info", .log_format = "logfmt", .drain_ms = 5000};
-    const struct gw_flag flags[] = {
+    struct gw_flag flags[] = {
         {"listen", GW_FLAG_TEXTS, options.listen, "ADDRESS",
          "where to serve gRPC: host:port or unix:/path; may be repeated (default 127.0.0.1:9330)", NULL},
         {"port", GW_FLAG_TEXT, &options.port, "PORT", "port on 127.0.0.1 when there is no --listen",
@@ -268,6 +306,13 @@ int gws_main(const struct gws_module *module, int argc, char **argv)
          "require client certificates of this CA", NULL},
         {"secrets", GW_FLAG_TEXT, &options.secrets, "DIRECTORY", "secrets: one file DIRECTORY/NAME/KEY each",
          "GATEWAY_SECRETS"},
+        {"kubeconfig", GW_FLAG_TEXT, &options.kubeconfig, "FILE",
+         "how to reach the API server (default: in-cluster, else $KUBECONFIG, else ~/.kube/config)",
+         "KUBE_CONFIG"},
+        {"context", GW_FLAG_TEXT, &options.context, "NAME",
+         "context of the kubeconfig (default its current one)", NULL},
+        {"state", GW_FLAG_TEXT, &options.state, "DIRECTORY",
+         "where to keep what outlives the process (default: nowhere)", "GATEWAY_STATE"},
         {"drain", GW_FLAG_DURATION, &options.drain_ms, "DURATION",
          "how long to wait for acknowledgements when stopping (default 5s)", NULL},
         {"log-level", GW_FLAG_TEXT, &options.log_level, "LEVEL", "debug, info (default), warn, error", NULL},
@@ -284,6 +329,12 @@ int gws_main(const struct gws_module *module, int argc, char **argv)
 
     if (argc > 1 && is_command(module, argv[1]))
         return module->command(argc - 1, argv + 1);
+    if (!module->uses_kube) {
+        flag_drop(flags, "kubeconfig");
+        flag_drop(flags, "context");
+    }
+    if (!module->uses_state)
+        flag_drop(flags, "state");
     int read = gw_flags_read(flags, argc, argv, &words, &reason);
     if (read == GW_FLAGS_HELP) {
         print_help(module, flags);

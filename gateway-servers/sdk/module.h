@@ -34,6 +34,7 @@
 #include "common/metrics.h"
 #include "common/settings.h"
 
+struct gw_kube;
 struct gws_server; /* the process */
 struct gws_source; /* one event source that was started: one stream */
 
@@ -51,6 +52,8 @@ struct gws_module {
     size_t config_size; /* struct that `settings` fills */
     size_t state_size;  /* per source; zeroed before start, freed after stop */
     size_t window_max;  /* unacknowledged events of a source before pause(); 0: 1,024 */
+    bool uses_kube;     /* gws_server_kube(): there are --kubeconfig and --context */
+    bool uses_state;    /* gws_server_state_directory(): there is --state */
 
     /* Process-wide state, reachable by gws_server_data(). May be NULL. */
     int (*open)(struct gws_server *server, void **ret_data, struct gw_reason *reason);
@@ -111,6 +114,13 @@ bool gws_source_withdrawn(const struct gws_source *source);
 struct gw_loop *gws_server_loop(struct gws_server *server);
 struct gw_metrics *gws_server_metrics(struct gws_server *server);
 void *gws_server_data(struct gws_server *server);
+/* The client of the API server that --kubeconfig and --context name; opened at first use, which reads files, and closed
+ * after the module's close. Faults and words as gw_kube_open(); nothing is kept of a failure, so asking again is right. */
+int gws_server_kube(struct gws_server *server, struct gw_kube **ret_kube,
+                    struct gw_reason *reason) GW_MUST_CHECK;
+/* Where the module may keep what outlives the process; the directory exists. NULL: no --state, keep nothing. Positions
+ * belong to the client: this is for what is too large, or too much the server's own, to be one. */
+const char *gws_server_state_directory(const struct gws_server *server);
 
 /* Reads flags, serves until SIGTERM, returns the exit code. */
 int gws_main(const struct gws_module *module, int argc, char **argv);

@@ -15,3 +15,8 @@ void *gws_server_data(struct gws_server *server)
 {
     return server->data;
 }
+
+const char *gws_server_state_directory(const struct gws_server *server)
+{
+    return server->state_directory;
+}

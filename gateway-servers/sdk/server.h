@@ -29,8 +29,11 @@ struct gws_server {
     struct gws_counts counts;
     struct gw_rpc_server *rpc;
     void *data;
-    struct gws_source *sources; /* loop thread */
-    bool stopping;              /* loop thread */
+    const char *kubeconfig, *context, *state_directory; /* NULL: not given */
+    struct gw_kube *kube;                               /* NULL before its first use */
+    void (*kube_close)(struct gws_server *server);      /* set with it: who never asks does not link it */
+    struct gws_source *sources;                         /* loop thread */
+    bool stopping;                                      /* loop thread */
     pthread_mutex_t health_lock;
     struct gws_health_watch *health_watches;
     bool serving; /* under health_lock */
