@@ -1,4 +1,4 @@
-"""Fixtures: a gateway in a temporary directory, and watchers."""
+"""Fixtures: a gateway in a temporary directory, watchers, and an API server (see kube.py)."""
 
 import sys
 import pathlib
@@ -8,6 +8,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from harness import Gateway, Watcher  # noqa: E402
+from kube import Cluster, Wire  # noqa: E402
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -31,3 +32,36 @@ def watcher():
     watcher = Watcher()
     yield watcher
     watcher.close()
+
+
+@pytest.fixture(scope="session")
+def cluster_of_session(tmp_path_factory):
+    cluster = Cluster(tmp_path_factory.mktemp("kube"))
+    yield cluster
+    cluster.heal()
+    cluster.stop()
+
+
+@pytest.fixture
+def cluster(cluster_of_session):
+    cluster_of_session.heal()
+    return cluster_of_session
+
+
+@pytest.fixture
+def namespace(cluster):
+    return cluster.namespace()
+
+
+@pytest.fixture(scope="module")
+def uncached_cluster(tmp_path_factory):
+    cluster = Cluster(tmp_path_factory.mktemp("kube-uncached"), "--watch-cache=false")
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def wire(cluster):
+    wire = Wire(cluster)
+    yield wire
+    wire.close()
