@@ -52,6 +52,41 @@ bool gw_utf8_valid(struct gw_view text)
     return true;
 }
 
+enum { DNS_LABEL_MAX = 63, DNS_NAME_MAX = 253 };
+
+static bool dns_edge(char byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9');
+}
+
+bool gw_dns_label_valid(struct gw_view label)
+{
+    if (label.size == 0 || label.size > DNS_LABEL_MAX)
+        return false;
+    for (size_t i = 0; i < label.size; i++)
+        if (!dns_edge(label.data[i]) && label.data[i] != '-')
+            return false;
+    return dns_edge(label.data[0]) && dns_edge(label.data[label.size - 1]);
+}
+
+/* Kubernetes does not bound the labels of a name (RFC 1123 subdomain), only the whole. */
+bool gw_dns_name_valid(struct gw_view name)
+{
+    char before = '.';
+
+    if (name.size == 0 || name.size > DNS_NAME_MAX)
+        return false;
+    for (size_t i = 0; i < name.size; i++) {
+        char byte = name.data[i];
+        bool last = i + 1 == name.size || name.data[i + 1] == '.';
+
+        if (byte == '.' ? before == '.' || last : (byte != '-' || before == '.' || last) && !dns_edge(byte))
+            return false;
+        before = byte;
+    }
+    return true;
+}
+
 enum { NEAREST_WORD_MAX = 63 };
 
 static char lower(char byte)

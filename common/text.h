@@ -11,6 +11,11 @@ bool gw_utf8_valid(struct gw_view text);
  * (over a third of the length away). `candidates` ends with NULL. */
 const char *gw_text_nearest(const char *word, const char *const *candidates);
 
+/* Names of Kubernetes objects. A label (RFC 1123): at most 63 lower-case letters, digits and '-', a letter or digit at both
+ * ends. A name: such parts of any length with dots between them, at most 253 characters. */
+bool gw_dns_label_valid(struct gw_view label);
+bool gw_dns_name_valid(struct gw_view name);
+
 /* Decimal, the whole text, no sign for u64, within [min, max]. False: not such a number; *ret untouched. */
 bool gw_text_i64(struct gw_view text, int64_t min, int64_t max, int64_t *ret_value);
 bool gw_text_u64(struct gw_view text, uint64_t max, uint64_t *ret_value);

@@ -11,7 +11,6 @@
 #include <string.h>
 
 enum {
-    SETTLE_MS = 100,         /* an editor writes a file in several steps */
     TICK_MS = 1000,          /* counters are brought up to date */
     WATCHER_RETRY_TICKS = 5, /* watchers that could not be opened */
     END_LOOK_MS = 20,
@@ -74,6 +73,7 @@ int gwc_client_open_outbox(struct gwc_client *client, const struct gwc_spec *spe
         return fault;
     }
     client->outbox_spec = spec->outbox;
+    client->context.outbox = client->outbox;
     if (set_aside != NULL)
         gw_log(GW_LOG_ERROR, "THE OUTBOX WAS DAMAGED: it is kept aside, and a new one was made", "file",
                set_aside, "hint",
@@ -110,20 +110,20 @@ static void on_gateway_changed(void *user)
 {
     struct gwc_client *client = user;
 
-    if (client->stopping)
+    if (!client->begun || client->stopping)
         return;
     if (gwc_client_load_gateway(client) == 0)
         gwc_client_load_sources(client); /* their types may have come or gone */
     else
         gw_log(GW_LOG_ERROR, "the gateway spec is refused, the last good one stays in force", "file",
-               client->options->gateway_file, NULL);
+               gwc_origin_label(client->gateway_origin), NULL);
 }
 
 static void on_sources_changed(void *user)
 {
     struct gwc_client *client = user;
 
-    if (!client->stopping)
+    if (client->begun && !client->stopping)
         gwc_client_load_sources(client);
 }
 
@@ -163,6 +163,8 @@ bool gwc_client_ready(void *user, struct gw_reason *reason)
 
     if (client->stopping)
         gw_reason_set(reason, "stopping");
+    else if (client->version == NULL)
+        gw_reason_set(reason, "the Gateway spec was not read yet");
     else if (client->sources == NULL)
         gw_reason_set(reason, "event sources were not read yet: %s",
                       client->sources_problems.count > 0 ? client->sources_problems.items[0].message
@@ -285,6 +287,26 @@ static int signals_open(struct gwc_client *client)
     return 0;
 }
 
+static void context_init(struct gwc_client *client)
+{
+    client->context.loop = client->loop;
+    client->context.gateway = client->name;
+    client->context.namespace_ = client->namespace_;
+    client->context.changed = on_stream_changed;
+    client->context.stopped = on_stream_stopped;
+    client->context.user = client;
+}
+
+static int origins_open(struct gwc_client *client)
+{
+    struct gwc_origin_options gateway = {client->loop, on_gateway_changed, client};
+    struct gwc_origin_options sources = {client->loop, on_sources_changed, client};
+
+    GW_TRY(gwc_origin_open(&client->gateway_origin, &client->options->gateway, &gateway));
+    GW_TRY(gwc_origin_open(&client->sources_origin, &client->options->event_sources, &sources));
+    return 0;
+}
+
 static int client_open(struct gwc_client *client)
 {
     client->started_ms = gw_clock_realtime_ms();
@@ -296,30 +318,35 @@ static int client_open(struct gwc_client *client)
     GW_TRY(gw_timer_open(&client->nudge_timer, client->loop, on_nudge_time, client));
     GW_TRY(gw_http_open(&client->http, client->loop, CONNECTIONS_MAX));
     GW_TRY(gw_rpc_client_open(&client->rpc));
+    GW_TRY(origins_open(client));
+    int identified = gwc_client_identify(client);
+    if (identified != 0)
+        return identified;
+    context_init(client);
+    GW_TRY(admin_open(client));
+    return 0;
+}
+
+int gwc_client_begin(struct gwc_client *client)
+{
+    client->begun = true;
     int loaded = gwc_client_load_gateway(client);
     if (loaded != 0)
         return loaded;
-    client->context.loop = client->loop;
-    client->context.outbox = client->outbox;
-    client->context.gateway = client->name;
-    client->context.namespace_ = client->namespace_;
-    client->context.changed = on_stream_changed;
-    client->context.stopped = on_stream_stopped;
-    client->context.user = client;
-    GW_TRY(admin_open(client));
-    GW_TRY(gwc_files_watch(&client->gateway_watch, client->loop, client->options->gateway_file, SETTLE_MS,
-                           on_gateway_changed, client));
-    GW_TRY(gwc_files_watch(&client->sources_watch, client->loop, client->options->sources_path, SETTLE_MS,
-                           on_sources_changed, client));
     gwc_client_load_sources(client);
-    on_tick(client);
     return 0;
+}
+
+void gwc_client_fail(struct gwc_client *client, int exit_code)
+{
+    client->exit_code = exit_code;
+    gw_loop_stop(client->loop);
 }
 
 static void client_close(struct gwc_client *client)
 {
-    client->gateway_watch = gwc_files_close(client->gateway_watch);
-    client->sources_watch = gwc_files_close(client->sources_watch);
+    client->gateway_origin = gwc_origin_close(client->gateway_origin);
+    client->sources_origin = gwc_origin_close(client->sources_origin);
     gwc_client_close_streams(client);
     gwc_client_close_watchers(client);
     /* commits what the abandoned streams had handed over; after this nothing is posted from the outbox */
@@ -351,11 +378,14 @@ static void rpc_log(int severity, const char *file, int line, const char *messag
 
 int gwc_client_run(const struct gwc_client_options *options)
 {
-    struct gwc_client client = {.options = options};
+    struct gwc_client client = {.options = options, .exit_code = GW_EXIT_OK};
 
     gw_rpc_set_log(rpc_log);
     int fault = client_open(&client);
+    if (fault == 0)
+        fault = gwc_client_begin(&client);
     if (fault == 0) {
+        on_tick(&client);
         gw_log(GW_LOG_INFO, "running", "gateway", client.name, "version", GW_VERSION, NULL);
         gw_loop_run(client.loop);
         gw_log(GW_LOG_INFO, "stopped", "gateway", client.name, NULL);
@@ -363,5 +393,5 @@ int gwc_client_run(const struct gwc_client_options *options)
         gw_log(GW_LOG_ERROR, "cannot start", "reason", gw_fault_trace(), NULL);
     }
     client_close(&client);
-    return fault == 0 ? GW_EXIT_OK : fault == GWC_SPEC_BAD ? GW_EXIT_CONFIGURATION : GW_EXIT_FAULT;
+    return fault == 0 ? client.exit_code : fault == GWC_ORIGIN_BAD ? GW_EXIT_CONFIGURATION : GW_EXIT_FAULT;
 }

@@ -4,20 +4,25 @@
 
 #include "common/admin.h"
 #include "gateway-client/delivery.h"
+#include "gateway-client/origin.h"
 #include "gateway-client/outbox.h"
 #include "gateway-client/plan.h"
 #include "gateway-client/server.h"
 #include "gateway-client/stream.h"
 
 struct gwc_client_options {
-    const char *gateway_file;    /* --gateway */
-    const char *sources_path;    /* --event-sources */
-    const char *state_directory; /* --state */
-    const char *admin_address;   /* "none": no admin address */
-    int64_t drain_ms;            /* limit of an orderly end */
+    struct gwc_origin_name gateway;       /* --gateway */
+    struct gwc_origin_name event_sources; /* --event-sources */
+    const char *state_directory;          /* --state */
+    const char *admin_address;            /* "none": no admin address */
+    int64_t drain_ms;                     /* limit of an orderly end */
 };
 
-/* Runs until SIGTERM or SIGINT; the exit code (flags.h). */
+/* Runs until SIGTERM or SIGINT; the exit code (flags.h).
+ *
+ *     open: loop, admin address, origins; the gateway's name is known     a standby stays here
+ *     begin: outbox, servers, watchers, event sources                     the real work
+ *     end: streams, deliveries, outbox */
 int gwc_client_run(const struct gwc_client_options *options);
 
 /* ---- for the rooms of the client alone ---- */
@@ -46,13 +51,15 @@ struct gwc_client {
     struct gw_admin *admin;
     struct gw_signal *signals[3];
     struct gw_timer *tick_timer, *end_timer, *nudge_timer;
-    struct gwc_files *gateway_watch, *sources_watch;
+    struct gwc_origin *gateway_origin, *sources_origin;
     int64_t started_ms;
 
     struct gw_arena arena; /* name and namespace, for life */
     const char *name, *namespace_;
 
-    struct gwc_spec_version *version; /* in force */
+    bool begun; /* gwc_client_begin() was called: changes are put in force */
+    int exit_code;
+    struct gwc_spec_version *version; /* in force; NULL before the first good read */
     struct gwc_sources *sources;      /* in force; NULL before the first good read */
     struct gwc_server **servers;      /* as in the spec in force */
     size_t servers_count;
@@ -72,12 +79,22 @@ struct gwc_client {
     struct gw_series *reloads_good, *reloads_bad, *loaded_series;
 };
 
-/* Reads the Gateway spec and puts it in force; verdict GWC_SPEC_BAD: the problems say why, the old one stays. */
+/* Opens the outbox and puts the configuration in force, and what changes in it from now on. Verdict GWC_ORIGIN_BAD: the
+ * Gateway spec cannot be used, the log says why. */
+int gwc_client_begin(struct gwc_client *client) GW_MUST_CHECK;
+/* Ends the program with this exit code, without the orderly end. */
+void gwc_client_fail(struct gwc_client *client, int exit_code);
+
+/* Learns name and namespace of the gateway; verdict GWC_ORIGIN_BAD, with words in the log. */
+int gwc_client_identify(struct gwc_client *client) GW_MUST_CHECK;
+/* Reads the Gateway spec and puts it in force; verdict GWC_ORIGIN_BAD: the problems say why, the old one stays. */
 int gwc_client_load_gateway(struct gwc_client *client) GW_MUST_CHECK;
 /* Once, with the first spec. -EWOULDBLOCK, … with words in the log. */
 int gwc_client_open_outbox(struct gwc_client *client, const struct gwc_spec *spec) GW_MUST_CHECK;
 /* Reads the event sources and starts, changes and stops streams. */
 void gwc_client_load_sources(struct gwc_client *client);
+/* `file`: what they are about when they do not say it. */
+void gwc_client_log_problems(const char *file, const struct gw_problems *problems);
 void gwc_client_stream_gone(struct gwc_client *client, struct gwc_stream *stream);
 /* The stream has given something up or changed: what was refused because of it is tried again, soon. */
 void gwc_client_stream_moved(struct gwc_client *client, const struct gwc_stream *stream);

@@ -17,11 +17,11 @@ static int usage(const char *words)
 int gwc_cmd_run(int argc, char **argv)
 {
     struct gwc_client_options options = {.admin_address = "127.0.0.1:9301", .drain_ms = 10000};
-    const char *log_level = "info", *log_format = "logfmt", *secrets = NULL;
+    const char *gateway = NULL, *sources = NULL, *log_level = "info", *log_format = "logfmt", *secrets = NULL;
     int words = 0;
     const struct gw_flag flags[] = {
-        {"gateway", GW_FLAG_TEXT, &options.gateway_file, "FILE", "the Gateway spec", "GATEWAY_SPEC"},
-        {"event-sources", GW_FLAG_TEXT, &options.sources_path, "PATH",
+        {"gateway", GW_FLAG_TEXT, &gateway, "FILE", "the Gateway spec", "GATEWAY_SPEC"},
+        {"event-sources", GW_FLAG_TEXT, &sources, "PATH",
          "the event sources: a ConfigMap manifest, or a directory that a ConfigMap is mounted on",
          "GATEWAY_EVENT_SOURCES"},
         {"state", GW_FLAG_TEXT, &options.state_directory, "DIRECTORY", "where the outbox lives",
@@ -48,12 +48,14 @@ int gwc_cmd_run(int argc, char **argv)
         return ended - 1;
     if (words > 0)
         return usage("unexpected word on the command line");
-    if (options.gateway_file == NULL || options.sources_path == NULL || options.state_directory == NULL)
+    if (gateway == NULL || sources == NULL || options.state_directory == NULL)
         return usage("--gateway, --event-sources and --state are needed");
     if (!gw_log_set_level(log_level))
         return usage("--log-level is one of debug, info, warn, error");
     if (!gw_log_set_format(log_format))
         return usage("--log-format is one of logfmt, json");
+    options.gateway = (struct gwc_origin_name){.kind = GWC_ORIGIN_FILE, .path = gateway};
+    options.event_sources = (struct gwc_origin_name){.kind = GWC_ORIGIN_FILE, .path = sources};
     gw_secrets_set_directory(secrets);
     return gwc_client_run(&options);
 }

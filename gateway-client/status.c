@@ -81,23 +81,26 @@ static void write_configuration(struct gwc_client *client, struct gw_bytes *out)
 {
     member(out, "configuration");
     gw_bytes_append_char(out, '{');
-    member_text(out, "gateway", client->options->gateway_file);
-    member_text(out, "eventSources", client->options->sources_path);
+    member_text(out, "gateway", gwc_origin_label(client->gateway_origin));
+    member_text(out, "eventSources", gwc_origin_label(client->sources_origin));
     member_time(out, "loadedAt", client->loaded_ms);
     member(out, "problems");
     gw_bytes_append_char(out, '[');
-    write_problems(out, client->options->gateway_file, &client->gateway_problems);
-    write_problems(out, client->options->sources_path, &client->sources_problems);
+    write_problems(out, gwc_origin_label(client->gateway_origin), &client->gateway_problems);
+    write_problems(out, gwc_origin_label(client->sources_origin), &client->sources_problems);
     gw_bytes_append_text(out, "]}");
 }
 
+/* Nothing of it before the work began. */
 static void write_outbox(struct gwc_client *client, struct gw_bytes *out)
 {
+    bool open = client->outbox != NULL;
+
     member(out, "outbox");
     gw_bytes_append_char(out, '{');
-    member_number(out, "bytes", gwc_outbox_size(client->outbox));
+    member_number(out, "bytes", open ? gwc_outbox_size(client->outbox) : 0);
     member_number(out, "sizeMax", client->outbox_spec.size_max);
-    member_number(out, "lastSequence", gwc_outbox_last_sequence(client->outbox));
+    member_number(out, "lastSequence", open ? gwc_outbox_last_sequence(client->outbox) : 0);
     member_truth(out, "full", client->outbox_full);
     member_text(out, "reason", client->outbox_reason);
     gw_bytes_append_char(out, '}');

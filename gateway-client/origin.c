@@ -1,0 +1,97 @@
+/* An origin: its name taken apart, and what all kinds have in common. */
+#include "gateway-client/origin_parts.h"
+
+#include "common/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- names ---- */
+
+static const struct {
+    const char *prefix;
+    enum gwc_origin_kind kind;
+} origin_prefixes[] = {{"gateway:", GWC_ORIGIN_GATEWAY}, {"configmap:", GWC_ORIGIN_CONFIGMAP}};
+
+static int object_parse(struct gwc_origin_name *name, const char *prefix, const char *text,
+                        struct gw_reason *reason)
+{
+    const char *slash = strchr(text, '/'), *object = slash == NULL ? text : slash + 1;
+    struct gw_view namespace_ = gw_view(text, slash == NULL ? 0 : (size_t)(slash - text));
+
+    if (object[0] == '\0')
+        return GW_REFUSE(-EINVAL, reason, "\"%s%s\" has no name: write %sNAME or %sNAMESPACE/NAME", prefix,
+                         text, prefix, prefix);
+    if (slash != NULL && !gw_dns_label_valid(namespace_))
+        return GW_REFUSE(-EINVAL, reason,
+                         "\"%.*s\" in \"%s%s\" is not a namespace: at most 63 lower-case letters, digits and "
+                         "'-' make one, "
+                         "with a letter or digit at both ends",
+                         (int)GW_MIN(namespace_.size, (size_t)GWC_ORIGIN_NAME_MAX), text, prefix, text);
+    if (!gw_dns_name_valid(gw_view_text(object)))
+        return GW_REFUSE(-EINVAL, reason,
+                         "\"%s\" in \"%s%s\" is not a name: at most 253 lower-case letters, digits, '-' and "
+                         "'.' make one, with "
+                         "a letter or digit at both ends of each part between dots",
+                         object, prefix, text);
+    memcpy(name->namespace_, namespace_.data, namespace_.size);
+    strcpy(name->name, object);
+    return 0;
+}
+
+int gwc_origin_parse(struct gwc_origin_name *ret_name, const char *text, struct gw_reason *reason)
+{
+    struct gwc_origin_name name = {.kind = GWC_ORIGIN_FILE, .path = text};
+
+    if (text[0] == '\0')
+        return GW_REFUSE(-EINVAL, reason, "it is empty");
+    for (size_t i = 0; i < GW_COUNT_OF(origin_prefixes); i++) {
+        size_t size = strlen(origin_prefixes[i].prefix);
+        if (strncmp(text, origin_prefixes[i].prefix, size) != 0)
+            continue;
+        name = (struct gwc_origin_name){.kind = origin_prefixes[i].kind};
+        GW_TRY(object_parse(&name, origin_prefixes[i].prefix, text + size, reason));
+    }
+    *ret_name = name;
+    return 0;
+}
+
+/* ---- what all kinds have in common ---- */
+
+int gwc_origin_open(struct gwc_origin **ret_origin, const struct gwc_origin_name *name,
+                    const struct gwc_origin_options *options)
+{
+    GW_TRY(gwc_origin_file_open(ret_origin, name, options));
+    return 0;
+}
+
+struct gwc_origin *gwc_origin_close(struct gwc_origin *origin)
+{
+    if (origin != NULL) {
+        free(origin->label);
+        origin->ops->close(origin);
+    }
+    return NULL;
+}
+
+const char *gwc_origin_label(const struct gwc_origin *origin)
+{
+    return origin->label;
+}
+
+enum gwc_origin_kind gwc_origin_kind(const struct gwc_origin *origin)
+{
+    return origin->kind;
+}
+
+int gwc_origin_read_spec(const struct gwc_origin *origin, struct gwc_spec **ret_spec,
+                         struct gw_problems *problems)
+{
+    return origin->ops->read_spec(origin, ret_spec, problems);
+}
+
+int gwc_origin_read_sources(const struct gwc_origin *origin, const struct gwc_spec *spec,
+                            struct gwc_sources **ret_sources, struct gw_problems *problems)
+{
+    return origin->ops->read_sources(origin, spec, ret_sources, problems);
+}
