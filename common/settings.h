@@ -65,6 +65,7 @@ struct gw_setting {
     int64_t min, max;
     bool required;
     const char *alias; /* an older name that means the same; giving both is a problem */
+    bool numeric;      /* TEXT that people write as a whole number, too: a port */
 };
 
 /* Fills `config` (zeroed by this call, `config_size` bytes) from a MAP or NULL node; everything it points to
@@ -74,8 +75,14 @@ int gw_settings_load(const struct gw_setting *table, const struct gw_node *node,
                      void *config, size_t config_size, struct gw_arena *arena,
                      struct gw_problems *problems) GW_MUST_CHECK;
 
+/* What a DURATION and a SIZE look like, for schemas (ECMA 262). */
+#define GW_SETTING_DURATION_PATTERN                                                                          \
+    "^[+-]?(0|(([0-9]+([.][0-9]*)?|[.][0-9]+)(ns|us|\xC2\xB5s|\xCE\xBCs|ms|s|m|h))+)$"
+#define GW_SETTING_SIZE_PATTERN "^[0-9]+([kKMG]|[KMG]i|[KMG]iB)?$"
 /* JSON Schema (draft 2020-12) of the table as an object. */
 void gw_settings_schema(const struct gw_setting *table, const char *title, struct gw_bytes *out);
+/* The table as a structural schema of Kubernetes (OpenAPI v3), in YAML, all of it `indent` columns in. */
+void gw_settings_openapi(const struct gw_setting *table, int indent, struct gw_bytes *out);
 /* A Markdown table: setting, kind, default, meaning; sections as "hook.port". */
 void gw_settings_markdown(const struct gw_setting *table, struct gw_bytes *out);
 

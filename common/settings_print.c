@@ -3,10 +3,6 @@
 #include "common/settings.h"
 #include "common/yaml.h"
 
-/* What gw_duration_parse takes, as a pattern of ECMA 262. */
-#define PATTERN_DURATION "^[+-]?(0|(([0-9]+([.][0-9]*)?|[.][0-9]+)(ns|us|\xC2\xB5s|\xCE\xBCs|ms|s|m|h))+)$"
-#define PATTERN_SIZE     "^[0-9]+([kKMG]|[KMG]i|[KMG]iB)?$"
-
 static void schema_object(const struct gw_setting *table, struct gw_bytes *out);
 
 static void schema_default(const struct gw_setting *setting, struct gw_bytes *out)
@@ -82,10 +78,10 @@ static void schema_kind(const struct gw_setting *setting, struct gw_bytes *out)
         schema_number(setting, "number", out);
         break;
     case GW_SETTING_DURATION:
-        schema_pattern("\"string\"", PATTERN_DURATION, out);
+        schema_pattern("\"string\"", GW_SETTING_DURATION_PATTERN, out);
         break;
     case GW_SETTING_SIZE:
-        schema_pattern("[\"integer\",\"string\"]", PATTERN_SIZE, out);
+        schema_pattern("[\"integer\",\"string\"]", GW_SETTING_SIZE_PATTERN, out);
         break;
     case GW_SETTING_TEXTS:
         schema_list(setting, out);

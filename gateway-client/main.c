@@ -18,6 +18,7 @@ static const struct {
     {"status", gwc_cmd_status, "show what a running gateway-client does"},
     {"listen", gwc_cmd_listen, "a small watcher that prints each CloudEvent it gets"},
     {"dead-letters", gwc_cmd_dead_letters, "list, show, replay or drop deliveries that were given up"},
+    {"crd", gwc_cmd_crd, "print the custom resource definition of Gateways, for kubectl apply"},
 };
 
 static void print_help(void)

@@ -139,6 +139,7 @@ static const struct gw_setting spec_settings[] = {
     {.name = "processorPort",
      .kind = GW_SETTING_TEXT,
      .offset = IN_SPEC(processor_port),
+     .numeric = true,
      .help = "Argo: the port of that gateway-server on this host"},
     {.name = "eventProtocol",
      .kind = GW_SETTING_SECTION,
@@ -195,6 +196,11 @@ static const struct gw_setting manifest_settings[] = {
 void gwc_spec_markdown(struct gw_bytes *out)
 {
     gw_settings_markdown(spec_settings, out);
+}
+
+void gwc_spec_openapi(int indent, struct gw_bytes *out)
+{
+    gw_settings_openapi(spec_settings, indent, out);
 }
 
 /* ---- lines of problems ---- */

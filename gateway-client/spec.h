@@ -78,6 +78,8 @@ GW_DEFINE_CLEANUP(struct gwc_spec *, gwc_spec_free)
 
 /* The fields of `spec`, as a Markdown table for docs/configuration.md. */
 void gwc_spec_markdown(struct gw_bytes *out);
+/* The fields of `spec`, as the schema of the custom resource, all of it `indent` columns in. */
+void gwc_spec_openapi(int indent, struct gw_bytes *out);
 
 /* The server of this type; NULL: none. */
 const struct gwc_server_spec *gwc_spec_server(const struct gwc_spec *spec, const char *type);

@@ -22,7 +22,11 @@ enum { WATCHERS_MAX = 1000, WATCHER_NAME_MAX = 500, WATCHER_PATH_MAX = 96 };
 #define IN_RETRY(member)   offsetof(struct gwc_retry_spec, member)
 
 static const struct gw_setting protocol_http_settings[] = {
-    {.name = "port", .kind = GW_SETTING_TEXT, .offset = 0, .help = "the port of the sensors' services"},
+    {.name = "port",
+     .kind = GW_SETTING_TEXT,
+     .offset = 0,
+     .numeric = true,
+     .help = "the port of the sensors' services"},
     {0},
 };
 
@@ -67,6 +71,7 @@ static const struct gw_setting gateway_settings[] = {
      .kind = GW_SETTING_TEXT,
      .offset = offsetof(struct gwc_argo_watcher, port),
      .required = true,
+     .numeric = true,
      .help = "the port of its webhook"},
     {.name = "endpoint",
      .kind = GW_SETTING_TEXT,

@@ -26,3 +26,10 @@ def test_links_between_the_documents_lead_somewhere():
     for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("gateway-servers/**/*.md"), *ROOT.glob("examples/**/*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.relative_to(ROOT)} links to {target}"
+
+
+def test_the_custom_resource_definition_is_that_of_the_program():
+    """manifests/crd holds what gateway-client prints."""
+    printed = subprocess.run([str(program("gateway-client")), "crd"], capture_output=True, text=True, check=True).stdout
+    kept = ROOT / "manifests/crd/gateways.argoproj.io.yaml"
+    assert printed == kept.read_text(), f"print it anew: gateway-client crd >{kept.relative_to(ROOT)}"

@@ -302,6 +302,41 @@ static void the_markdown_has_a_row_a_setting(void **state)
     assert_non_null(strstr(gw_bytes_text(&out), "(also `zone`)"));
 }
 
+static void the_schema_for_kubernetes_is_yaml_with_a_description_of_everything(void **state)
+{
+    GW_AUTO(gw_arena_done) struct gw_arena arena = {0};
+    GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
+    GW_AUTO(gw_bytes_done) struct gw_bytes out = {0};
+    const struct gw_node *root = NULL;
+
+    (void)state;
+    gw_bytes_append_text(&out, "spec:\n");
+    gw_settings_openapi(settings, 2, &out);
+    assert_int_equal(gw_yaml_read(&arena, gw_bytes_view(&out), &root, &problems), 0);
+    assert_string_equal(gw_node_text(gw_node_at(root, "spec.type"), ""), "object");
+    const struct gw_node *properties = gw_node_at(root, "spec.properties");
+    assert_int_equal(properties->count, GW_COUNT_OF(settings)); /* the end of the table counts as the alias */
+    for (const struct gw_node *property = properties->first; property != NULL; property = property->next)
+        assert_true(gw_node_text(gw_node_get(property, "description"), "")[0] != '\0');
+    assert_string_equal(gw_node_text(gw_node_at(properties, "schedule.description"), ""),
+                        "five fields | or six");
+    assert_string_equal(gw_node_text(gw_node_at(properties, "zone.description"), ""),
+                        "the same as timezone: timezone (default UTC)");
+    assert_string_equal(gw_node_text(gw_node_at(properties, "count.description"), ""),
+                        "count (a whole number; default 32)");
+    assert_true(gw_node_at(properties, "count.x-kubernetes-int-or-string")->truth);
+    assert_string_equal(gw_node_text(gw_node_at(properties, "count.maximum"), ""), "100");
+    assert_string_equal(gw_node_text(gw_node_at(properties, "enabled.type"), ""), "boolean");
+    assert_string_equal(gw_node_text(gw_node_at(properties, "dates.items.type"), ""), "string");
+    assert_int_equal(gw_node_at(properties, "token.required")->count, 2);
+    assert_true(gw_node_at(properties, "payload.x-kubernetes-preserve-unknown-fields")->truth);
+    assert_null(gw_node_at(properties, "payload.type"));
+    assert_int_equal(gw_node_at(properties, "hook.properties.method.enum")->count, 2);
+    assert_string_equal(gw_node_text(gw_node_at(properties, "hook.required")->first, ""), "port");
+    assert_int_equal(gw_node_at(properties, "rules.items.required")->count, 1);
+    assert_null(strstr(gw_bytes_text(&out), "default:"));
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -311,6 +346,7 @@ int main(void)
         cmocka_unit_test(each_fault_is_a_problem_with_path_and_line),
         cmocka_unit_test(all_faults_come_at_once_under_the_given_path),
         cmocka_unit_test(the_schema_is_json_and_says_what_the_table_says),
+        cmocka_unit_test(the_schema_for_kubernetes_is_yaml_with_a_description_of_everything),
         cmocka_unit_test(the_markdown_has_a_row_a_setting),
     };
 
