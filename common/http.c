@@ -1,10 +1,16 @@
 /* HTTP client: libcurl's multi interface on the loop. */
 #include "common/http_parts.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* A peer that acknowledges nothing for so long is gone. Without this, the kernel tries for a quarter of an hour, and with it
+ * all requests that share an HTTP/2 connection. */
+enum { HTTP_UNACKNOWLEDGED_MS = 60000 };
 
 /* curl stops watching a socket whenever no request is on it, and starts again with the next one: for a kept
  * connection that would be two changes of the epoll set a request. So a socket that we opened ourselves, and
@@ -19,7 +25,7 @@ struct http_socket {
 
 static void http_destroy(struct gw_http *http);
 
-static void http_reap(struct gw_http *http)
+static void http_reap_ended(struct gw_http *http)
 {
     CURLMsg *message;
     int left;
@@ -35,8 +41,49 @@ static void http_reap(struct gw_http *http)
             http_target_wake_calls(call->target);
         http_call_finish(http, call, result);
     }
+}
+
+static struct gw_http_call *http_find_broken(struct gw_http *http)
+{
+    for (struct gw_http_target *target = http->targets; target != NULL; target = target->next)
+        for (struct gw_http_call *call = target->busy; call != NULL; call = call->next)
+            if (call->broken)
+                return call;
+    http->broken = false;
+    return NULL;
+}
+
+static void http_reap_broken(struct gw_http *http)
+{
+    struct gw_http_call *call;
+
+    while (!http->closed && http->broken && (call = http_find_broken(http)) != NULL) {
+        curl_multi_remove_handle(http->multi, call->easy);
+        http_call_finish(http, call, CURLE_ABORTED_BY_CALLBACK);
+    }
+}
+
+static void http_reap(struct gw_http *http)
+{
+    http->reaping = true;
+    if (http->arrived != NULL)
+        http_calls_tell(http);
+    http_reap_ended(http);
+    if (http->broken)
+        http_reap_broken(http);
+    http->reaping = false;
     if (http->closed)
         http_destroy(http);
+}
+
+static void on_soon(void *user)
+{
+    http_reap(user);
+}
+
+void http_soon(struct gw_http *http)
+{
+    gw_timer_start(http->soon, 0);
 }
 
 /* ---- sockets ---- */
@@ -124,12 +171,22 @@ static void on_socket_unwanted(struct http_socket *one)
         socket_remove(one);
 }
 
+/* Never -1: that would end not this call, but the multi handle. */
+static int socket_refuse(CURL *easy, const char *words)
+{
+    struct gw_http_call *call = NULL;
+
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **)&call);
+    if (call != NULL)
+        http_call_break(call, words);
+    return 0;
+}
+
 static int on_socket(CURL *easy, curl_socket_t descriptor, int what, void *user, void *known)
 {
     struct gw_http *http = user;
     struct http_socket *one = socket_find(http, descriptor);
 
-    (void)easy;
     (void)known;
     if (what == CURL_POLL_REMOVE) {
         on_socket_unwanted(one);
@@ -138,9 +195,9 @@ static int on_socket(CURL *easy, curl_socket_t descriptor, int what, void *user,
     if (one == NULL)
         one = socket_add(http, descriptor);
     if (one == NULL)
-        return -1;
+        return socket_refuse(easy, "no memory to watch the socket");
     if (one->poll == NULL && gw_poll_open(&one->poll, http->loop, descriptor, on_ready, one) < 0)
-        return -1;
+        return socket_refuse(easy, "the socket cannot be watched");
     one->wanted = true;
     gw_poll_set(one->poll, ((what & CURL_POLL_IN) != 0 ? GW_READABLE : 0) |
                                ((what & CURL_POLL_OUT) != 0 ? GW_WRITABLE : 0));
@@ -151,10 +208,13 @@ curl_socket_t http_socket_open(void *user, curlsocktype purpose, struct curl_soc
 {
     struct http_socket *one;
     int descriptor = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    int unacknowledged_ms = HTTP_UNACKNOWLEDGED_MS;
 
     (void)purpose;
     if (descriptor < 0)
         return CURL_SOCKET_BAD;
+    (void)setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &unacknowledged_ms,
+                     sizeof(unacknowledged_ms));
     one = socket_find(user, descriptor);
     if (one != NULL)
         socket_remove(one); /* of a socket that was closed without a word */
@@ -227,6 +287,7 @@ int gw_http_open(struct gw_http **ret_http, struct gw_loop *loop, size_t connect
         return GW_RAISE(-ENOMEM);
     http->loop = loop;
     GW_TRY(gw_timer_open(&http->timer, loop, on_timeout, http));
+    GW_TRY(gw_timer_open(&http->soon, loop, on_soon, http));
     GW_TRY(http_multi_open(http, connections_max));
     *ret_http = GW_TAKE(http);
     return 0;
@@ -240,6 +301,7 @@ static void http_destroy(struct gw_http *http)
             socket_remove(http->sockets[i]);
     free(http->sockets);
     gw_timer_close(http->timer);
+    gw_timer_close(http->soon);
     free(http);
 }
 
@@ -252,7 +314,7 @@ struct gw_http *gw_http_close(struct gw_http *http)
         target->http = NULL;
     }
     http->targets = NULL;
-    if (http->finishing != NULL)
+    if (http->reaping)
         http->closed = true;
     else
         http_destroy(http);

@@ -1,5 +1,6 @@
 /* HTTP client: libcurl's multi interface on the loop. Connections are kept and reused; nothing blocks.
- * HTTP/1.1 on http://, HTTP/2 by ALPN on https://. TLS is verified unless a target says otherwise. Loop thread only. */
+ * HTTP/1.1 on http://, HTTP/2 by ALPN on https://. TLS is verified unless a target says otherwise. Loop thread only.
+ * A peer that has gone without a word is noticed after a minute, by TCP itself. */
 #ifndef GW_HTTP_H
 #define GW_HTTP_H
 
@@ -28,7 +29,9 @@ struct gw_http_options {
     const char *bearer;              /* token */
     /* PEM in memory instead of the files above; empty: none. Copied */
     struct gw_view ca_pem, certificate_pem, key_pem;
-    const char *proxy; /* http:// URL of a proxy; NULL: none (the environment's are not looked at) */
+    const char *proxy; /* http://, https:// or socks5:// URL of a proxy; NULL: none */
+    bool
+        proxy_of_environment; /* without `proxy`: what https_proxy, http_proxy and no_proxy say; never to loopback */
 };
 /* -EINVAL with words: the URL is not one, or a file cannot be read. */
 int gw_http_target_open(struct gw_http_target **ret_target, struct gw_http *http,
@@ -51,11 +54,12 @@ struct gw_http_request {
     const char *path;           /* appended to the target's URL; NULL: nothing */
     const char *const *headers; /* as in options, added to those; borrowed until send returns */
     struct gw_view body;        /* borrowed until done() */
-    int64_t timeout_ms;         /* of this request; 0: the target's; -1: none, for a stream that is meant to last */
-    int64_t idle_ms;            /* no byte for so long ends it with a fault; 0: no such limit */
-    size_t answer_max;          /* bytes of the body that are kept; 0: GW_HTTP_ANSWER_MAX */
+    int64_t timeout_ms; /* of this request; 0: the target's; -1: none, for a stream that is meant to last */
+    int64_t idle_ms;    /* no byte for so long ends it with a fault; 0: no such limit */
+    size_t answer_max;  /* bytes of the body that are kept; 0: GW_HTTP_ANSWER_MAX */
     /* Not NULL: the body of a 2xx answer is handed here as it comes, in pieces of any size, and not kept; other answers are
-     * kept as ever. gw_http_cancel() of this call may be called from within. */
+     * kept as ever. Called from the loop before done(), with its user. Everything may be done from within: send, cancel
+     * this call or another, close the target or the client. */
     void (*chunk)(void *user, struct gw_view bytes);
 };
 
@@ -70,7 +74,8 @@ struct gw_http_answer {
 };
 #define GW_HTTP_ANSWER_MAX ((size_t)1 << 20)
 
-/* `done` is called exactly once, from the loop, never from within send. Redirects are not followed. */
+/* `done` is called exactly once, from the loop, never from within send. Redirects are not followed. -ENOMEM; -EINVAL: a header
+ * that is none; -ESHUTDOWN: the client was closed before the target. */
 int gw_http_send(struct gw_http_target *target, const struct gw_http_request *request,
                  void (*done)(void *user, const struct gw_http_answer *answer), void *user,
                  struct gw_http_call **ret_call) GW_MUST_CHECK; /* ret_call may be NULL */

@@ -6,6 +6,8 @@
 #include <ctype.h>
 #include <stdlib.h>
 
+enum { HTTP_ANSWER_KEPT = 65536 };
+
 static const char *const method_names[] = {
     [GW_HTTP_GET] = "GET",     [GW_HTTP_POST] = "POST",     [GW_HTTP_PUT] = "PUT",
     [GW_HTTP_PATCH] = "PATCH", [GW_HTTP_DELETE] = "DELETE", [GW_HTTP_OPTIONS] = "OPTIONS",
@@ -13,14 +15,33 @@ static const char *const method_names[] = {
 
 /* ---- life ---- */
 
+/* A stream's bytes are handed on when curl has returned: within its callback no call can be made or ended. */
+static bool call_streams(struct gw_http_call *call)
+{
+    struct gw_http *http = call->target->http;
+    long status = 0;
+
+    if (call->chunk == NULL)
+        return false;
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status < 200 || status > 299)
+        return false;
+    if (!call->arrived) {
+        call->arrived = true;
+        call->arrived_next = http->arrived;
+        http->arrived = call;
+    }
+    return true;
+}
+
 static size_t on_answer(char *data, size_t one, size_t size, void *user)
 {
     struct gw_http_call *call = user;
-    size_t room = GW_HTTP_ANSWER_MAX - call->answer.size;
+    size_t room = call->answer_max - GW_MIN(call->answer.size, call->answer_max);
 
     (void)one;
     call->answer_size += size;
-    gw_bytes_append(&call->answer, data, GW_MIN(size, room));
+    gw_bytes_append(&call->answer, data, call_streams(call) ? size : GW_MIN(size, room));
     return call->answer.failed ? 0 : size;
 }
 
@@ -29,6 +50,7 @@ struct gw_http_call *http_call_free(struct gw_http_call *call)
     if (call == NULL)
         return NULL;
     curl_easy_cleanup(call->easy);
+    gw_timer_close(call->quiet);
     free(call->nodes);
     gw_bytes_done(&call->header_text);
     gw_bytes_done(&call->url);
@@ -45,6 +67,7 @@ static int call_new(struct gw_http_call **ret_call, struct gw_http_target *targe
     if (call == NULL)
         return GW_RAISE(-ENOMEM);
     call->target = target;
+    call->timeout_ms = target->timeout_ms;
     call->easy = curl_easy_init();
     if (call->easy == NULL || !http_target_apply(target, call->easy))
         return GW_RAISE(-ENOMEM);
@@ -78,8 +101,26 @@ static void call_link(struct gw_http_call *call)
     target->busy = call;
 }
 
-static void call_unlink(struct gw_http_call *call)
+static void call_unlink_arrived(struct gw_http_call *call)
 {
+    struct gw_http_call **link = &call->target->http->arrived;
+
+    while (*link != call)
+        link = &(*link)->arrived_next;
+    *link = call->arrived_next;
+    call->arrived = false;
+}
+
+void http_call_unlink(struct gw_http_call *call)
+{
+    struct gw_http *http = call->target->http;
+
+    if (call->arrived)
+        call_unlink_arrived(call);
+    if (http->telling == call)
+        http->telling = NULL;
+    if (call->quiet != NULL)
+        gw_timer_stop(call->quiet);
     if (call->previous != NULL)
         call->previous->next = call->next;
     else
@@ -91,10 +132,72 @@ static void call_unlink(struct gw_http_call *call)
 static void call_keep(struct gw_http_call *call)
 {
     /* A large answer is rare; its memory is not kept for the next one. */
-    if (call->answer.capacity > 65536)
+    if (call->answer.capacity > HTTP_ANSWER_KEPT)
         gw_bytes_done(&call->answer);
     call->next = call->target->idle;
     call->target->idle = call;
+}
+
+/* ---- limits ---- */
+
+void http_call_break(struct gw_http_call *call, const char *words)
+{
+    snprintf(call->error, sizeof(call->error), "%s", words);
+    call->broken = true;
+    call->target->http->broken = true;
+    http_soon(call->target->http);
+}
+
+static uint64_t call_bytes(struct gw_http_call *call)
+{
+    curl_off_t down = 0, up = 0;
+    long head = 0;
+
+    curl_easy_getinfo(call->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
+    curl_easy_getinfo(call->easy, CURLINFO_SIZE_UPLOAD_T, &up);
+    curl_easy_getinfo(call->easy, CURLINFO_HEADER_SIZE, &head);
+    return (uint64_t)down + (uint64_t)up + (uint64_t)head;
+}
+
+/* Looks four times in idle_ms, so that a busy stream does not touch a timer with each byte. */
+static void on_quiet(void *user)
+{
+    struct gw_http_call *call = user;
+    int64_t now_ms = gw_loop_now_ms(call->target->http->loop);
+    uint64_t bytes = call_bytes(call);
+    char duration[GW_DURATION_MAX], words[64];
+
+    if (bytes != call->heard_bytes) {
+        call->heard_bytes = bytes;
+        call->heard_ms = now_ms;
+    }
+    if (now_ms - call->heard_ms < call->idle_ms) {
+        gw_timer_start(call->quiet, call->idle_ms / 4 + 1);
+        return;
+    }
+    snprintf(words, sizeof(words), "no byte within %s",
+             gw_duration_format(duration, call->idle_ms * GW_NS_PER_MS));
+    http_call_break(call, words);
+}
+
+static int call_limits(struct gw_http_call *call, const struct gw_http_request *request)
+{
+    struct gw_http *http = call->target->http;
+    int64_t timeout_ms = request->timeout_ms == 0 ? call->target->timeout_ms : GW_MAX(request->timeout_ms, 0);
+
+    if (timeout_ms != call->timeout_ms)
+        curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
+    call->timeout_ms = timeout_ms;
+    call->answer_max = request->answer_max > 0 ? request->answer_max : GW_HTTP_ANSWER_MAX;
+    call->idle_ms = request->idle_ms;
+    if (call->idle_ms <= 0)
+        return 0;
+    if (call->quiet == NULL)
+        GW_TRY(gw_timer_open(&call->quiet, http->loop, on_quiet, call));
+    call->heard_bytes = 0;
+    call->heard_ms = gw_loop_now_ms(http->loop);
+    gw_timer_start(call->quiet, call->idle_ms / 4 + 1);
+    return 0;
 }
 
 /* ---- the request ---- */
@@ -189,8 +292,11 @@ static int call_prepare(struct gw_http_call *call, const struct gw_http_request 
     gw_bytes_clear(&call->answer);
     call->answer_size = 0;
     call->error[0] = '\0';
+    call->broken = false;
+    call->chunk = request->chunk;
     GW_TRY(call_path(call, request->path));
-    return call_headers(call, request->headers);
+    GW_TRY(call_headers(call, request->headers));
+    return call_limits(call, request);
 }
 
 int gw_http_send(struct gw_http_target *target, const struct gw_http_request *request,
@@ -198,6 +304,7 @@ int gw_http_send(struct gw_http_target *target, const struct gw_http_request *re
                  struct gw_http_call **ret_call)
 {
     GW_AUTO(http_call_freep) struct gw_http_call *call = NULL;
+    CURLMcode result;
 
     if (target->http == NULL)
         return GW_RAISE(-ESHUTDOWN);
@@ -205,9 +312,12 @@ int gw_http_send(struct gw_http_target *target, const struct gw_http_request *re
     GW_TRY(call_prepare(call, request));
     call->done = done;
     call->user = user;
-    if (curl_multi_add_handle(target->http->multi, call->easy) != CURLM_OK)
+    result = curl_multi_add_handle(target->http->multi, call->easy);
+    if (result == CURLM_OUT_OF_MEMORY)
         return GW_RAISE(-ENOMEM);
     call_link(call);
+    if (result != CURLM_OK)
+        http_call_break(call, curl_multi_strerror(result));
     if (ret_call != NULL)
         *ret_call = call;
     (void)GW_TAKE(call);
@@ -219,11 +329,34 @@ void gw_http_cancel(struct gw_http_call *call)
     if (call == NULL || call->target == NULL || call == call->target->http->finishing)
         return;
     curl_multi_remove_handle(call->target->http->multi, call->easy);
-    call_unlink(call);
+    http_call_unlink(call);
     call_keep(call);
 }
 
 /* ---- the answer ---- */
+
+static void call_tell(struct gw_http *http, struct gw_http_call *call)
+{
+    struct gw_bytes bytes = call->answer;
+
+    call_unlink_arrived(call);
+    call->answer = (struct gw_bytes){0};
+    http->telling = call;
+    call->chunk(call->user, gw_bytes_view(&bytes));
+    if (http->telling == call && call->answer.data == NULL && bytes.capacity <= HTTP_ANSWER_KEPT) {
+        call->answer = bytes;
+        gw_bytes_clear(&call->answer);
+    } else {
+        gw_bytes_done(&bytes);
+    }
+    http->telling = NULL;
+}
+
+void http_calls_tell(struct gw_http *http)
+{
+    while (http->arrived != NULL)
+        call_tell(http, http->arrived);
+}
 
 /* The last line of defence for words: curl's own, without its prefix and its first capital letter. */
 static const char *curl_words(struct gw_http_call *call, CURLcode result)
@@ -258,7 +391,8 @@ static void timeout_words(struct gw_http_call *call, struct gw_reason *reason)
     const struct gw_http_target *target = call->target;
     char duration[GW_DURATION_MAX];
     curl_off_t connected_us = 0, ready_us = 0;
-    int64_t connect_ms = GW_MIN(target->connect_timeout_ms, target->timeout_ms);
+    int64_t connect_ms = call->timeout_ms > 0 ? GW_MIN(target->connect_timeout_ms, call->timeout_ms)
+                                              : target->connect_timeout_ms;
 
     curl_easy_getinfo(call->easy, CURLINFO_CONNECT_TIME_T, &connected_us);
     curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &ready_us);
@@ -267,7 +401,7 @@ static void timeout_words(struct gw_http_call *call, struct gw_reason *reason)
                       gw_duration_format(duration, connect_ms * GW_NS_PER_MS));
     else
         gw_reason_set(reason, "%s: no answer within %s", target->peer,
-                      gw_duration_format(duration, target->timeout_ms * GW_NS_PER_MS));
+                      gw_duration_format(duration, call->timeout_ms * GW_NS_PER_MS));
 }
 
 static void fault_words(struct gw_http_call *call, CURLcode result, struct gw_reason *reason)
@@ -278,6 +412,9 @@ static void fault_words(struct gw_http_call *call, CURLcode result, struct gw_re
     switch (result) {
     case CURLE_COULDNT_RESOLVE_HOST:
         gw_reason_set(reason, "%s: no address found for this name", peer);
+        break;
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        gw_reason_set(reason, "%s: no address found for the proxy's name", peer);
         break;
     case CURLE_COULDNT_CONNECT:
         gw_reason_set(reason, "%s: %s", peer, system_words(call, buffer, sizeof(buffer), "cannot connect"));
@@ -311,10 +448,12 @@ static void fault_words(struct gw_http_call *call, CURLcode result, struct gw_re
 static bool answer_whole(struct gw_http_call *call, CURLcode result, long status)
 {
     curl_off_t expected = -1;
+    long proxy_status = 0;
 
     if (result == CURLE_OK)
         return true;
-    if (status < 200)
+    curl_easy_getinfo(call->easy, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
+    if (call->broken || status < 200 || proxy_status > 299)
         return false;
     curl_easy_getinfo(call->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &expected);
     if (status == 204 || status == 304)
@@ -361,6 +500,7 @@ static void answer_fill(struct gw_http_call *call, CURLcode result, struct gw_ht
     curl_easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &content_type);
     answer->status = (int)status;
     answer->body = gw_bytes_view(&call->answer);
+    answer->truncated = !(call->chunk != NULL && status < 300) && call->answer_size > call->answer.size;
     answer->content_type = gw_view_text(content_type);
     if (status >= 300)
         answer->retry_after_ms = retry_after_ms(call);
@@ -372,7 +512,7 @@ void http_call_finish(struct gw_http *http, struct gw_http_call *call, CURLcode 
     struct gw_http_answer answer;
 
     answer_fill(call, result, &answer, &reason);
-    call_unlink(call);
+    http_call_unlink(call);
     http->finishing = call;
     call->done(call->user, &answer);
     http->finishing = NULL;

@@ -15,7 +15,12 @@ struct gw_http {
     size_t sockets_count;
     struct gw_http_target *targets;
     struct gw_http_call *finishing; /* the call whose done() runs */
-    bool closed;                    /* by a done(): freed when that has returned */
+    struct gw_http_call *telling;   /* the call whose chunk() runs; NULL as soon as that has ended it */
+    struct gw_http_call *arrived;   /* streams with bytes to hand on */
+    struct gw_timer *soon;          /* a call was broken off: reaped on the loop's next turn */
+    bool broken;                    /* a call was */
+    bool reaping;                   /* calls out may close us */
+    bool closed;                    /* while reaping: freed when that is through */
 };
 
 struct gw_http_target {
@@ -25,10 +30,11 @@ struct gw_http_target {
     struct gw_arena arena; /* of the texts below */
     const char *url;
     const char *peer; /* "127.0.0.1:9300": begins each fault */
-    const char *ca_file, *certificate_file, *key_file, *username, *password, *bearer;
+    const char *ca_file, *certificate_file, *key_file, *username, *password, *bearer, *proxy;
+    struct gw_view ca_pem, certificate_pem, key_pem;
     struct curl_slist *headers, *connect_to;
     int64_t timeout_ms, connect_timeout_ms;
-    bool tls, insecure, loopback;
+    bool tls, insecure, direct; /* direct: past the proxies of the environment */
 };
 
 struct gw_http_call {
@@ -36,11 +42,20 @@ struct gw_http_call {
     struct gw_http_call *next, *previous;
     CURL *easy;
     void (*done)(void *user, const struct gw_http_answer *answer);
+    void (*chunk)(void *user, struct gw_view bytes);
     void *user;
     struct curl_slist *nodes; /* of the request's own headers; the last one leads to the target's */
     size_t nodes_count;
     struct gw_bytes header_text, url, answer;
     uint64_t answer_size; /* also what was not kept */
+    size_t answer_max;
+    int64_t timeout_ms;     /* as the handle has it; 0: none */
+    struct gw_timer *quiet; /* of idle_ms; made for the first request that has one */
+    int64_t idle_ms, heard_ms;
+    uint64_t heard_bytes;
+    struct gw_http_call *arrived_next;
+    bool arrived; /* is in the client's list */
+    bool broken;  /* off before curl was through with it; `error` says why */
     enum gw_http_method method;
     bool prepared, with_body, with_path;
     char error[CURL_ERROR_SIZE];
@@ -49,6 +64,9 @@ struct gw_http_call {
 /* http.c: sockets that curl opens and closes are told to the loop's side. */
 curl_socket_t http_socket_open(void *http, curlsocktype purpose, struct curl_sockaddr *address);
 int http_socket_close(void *http, curl_socket_t descriptor);
+
+/* Something is to be reaped that curl does not know of. */
+void http_soon(struct gw_http *http);
 
 /* http_target.c */
 bool http_header_valid(const char *line);
@@ -63,8 +81,14 @@ void http_target_wake_calls(struct gw_http_target *target);
 void http_target_end_calls(struct gw_http_target *target);
 
 /* http_call.c */
+/* Ends a call with these words, on the loop's next turn. Allowed within curl's callbacks. */
+void http_call_break(struct gw_http_call *call, const char *words);
+/* Hands on what has come of streams. */
+void http_calls_tell(struct gw_http *http);
 /* Off the multi handle already: calls done(), keeps the call for the target's next request. */
 void http_call_finish(struct gw_http *http, struct gw_http_call *call, CURLcode result);
 struct gw_http_call *http_call_free(struct gw_http_call *call);
+/* Nobody waits for it any more: off all lists. */
+void http_call_unlink(struct gw_http_call *call);
 
 #endif

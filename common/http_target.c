@@ -6,7 +6,13 @@
 #include <unistd.h>
 
 #define HTTP_USER_AGENT "sluice/" GW_VERSION
-enum { HTTP_TIMEOUT_MS = 30000, HTTP_CONNECT_TIMEOUT_MS = 10000, HTTP_AUTHORITIES_CACHED_S = 60 };
+enum {
+    HTTP_TIMEOUT_MS = 30000,
+    HTTP_CONNECT_TIMEOUT_MS = 10000,
+    HTTP_AUTHORITIES_CACHED_S = 60,
+    HTTP_KEEPALIVE_IDLE_S = 30,
+    HTTP_KEEPALIVE_INTERVAL_S = 15
+};
 
 /* ---- headers ---- */
 
@@ -147,7 +153,7 @@ static int target_url(struct gw_http_target *target, const struct gw_http_option
 
     GW_TRY(url_split(&parts, options->url, reason));
     target->tls = strcasecmp(parts.scheme, "https") == 0;
-    target->loopback = host_is_loopback(parts.host);
+    target->direct = !options->proxy_of_environment || host_is_loopback(parts.host);
     target->peer = gw_arena_printf(&target->arena, "%s:%s", parts.host, parts.port);
     target->url = gw_arena_copy(&target->arena, gw_view_text(options->url));
     if (target->peer == NULL || target->url == NULL)
@@ -175,6 +181,32 @@ static int target_file(struct gw_http_target *target, const char **field, const 
     return target_text(target, field, path);
 }
 
+static int target_pem(struct gw_http_target *target, struct gw_view *field, struct gw_view pem)
+{
+    if (pem.size == 0)
+        return 0;
+    field->data = gw_arena_copy(&target->arena, pem);
+    field->size = pem.size;
+    return field->data == NULL ? GW_RAISE(-ENOMEM) : 0;
+}
+
+static int target_proxy(struct gw_http_target *target, const char *proxy, struct gw_reason *reason)
+{
+    static const char *const schemes[] = {"http://", "https://", "socks5h://"};
+
+    if (proxy == NULL)
+        return 0;
+    /* As everybody but curl reads it: the proxy looks names up. */
+    if (strncasecmp(proxy, "socks5://", 9) == 0) {
+        target->proxy = gw_arena_printf(&target->arena, "socks5h://%s", proxy + 9);
+        return target->proxy == NULL ? GW_RAISE(-ENOMEM) : 0;
+    }
+    for (size_t i = 0; i < GW_COUNT_OF(schemes); i++)
+        if (strncasecmp(proxy, schemes[i], strlen(schemes[i])) == 0)
+            return target_text(target, &target->proxy, proxy);
+    return url_refuse(proxy, reason, "a proxy's must begin with http://, https:// or socks5://");
+}
+
 static int target_fill(struct gw_http_target *target, const struct gw_http_options *options,
                        struct gw_reason *reason)
 {
@@ -187,10 +219,22 @@ static int target_fill(struct gw_http_target *target, const struct gw_http_optio
     GW_TRY(target_file(target, &target->ca_file, options->ca_file, "CA", reason));
     GW_TRY(target_file(target, &target->certificate_file, options->certificate_file, "certificate", reason));
     GW_TRY(target_file(target, &target->key_file, options->key_file, "key", reason));
+    GW_TRY(target_pem(target, &target->ca_pem, options->ca_pem));
+    GW_TRY(target_pem(target, &target->certificate_pem, options->certificate_pem));
+    GW_TRY(target_pem(target, &target->key_pem, options->key_pem));
+    GW_TRY(target_proxy(target, options->proxy, reason));
     GW_TRY(target_text(target, &target->username, options->username));
     GW_TRY(target_text(target, &target->password, options->password));
     GW_TRY(target_text(target, &target->bearer, options->bearer));
     return 0;
+}
+
+/* Not copied by curl: the target outlives its calls, and connections keep copies of their own. */
+static CURLcode target_apply_pem(CURL *easy, CURLoption option, struct gw_view pem)
+{
+    struct curl_blob blob = {(char *)pem.data, pem.size, CURL_BLOB_NOCOPY};
+
+    return pem.size == 0 ? CURLE_OK : curl_easy_setopt(easy, option, &blob);
 }
 
 static bool target_apply_tls(const struct gw_http_target *target, CURL *easy)
@@ -201,10 +245,13 @@ static bool target_apply_tls(const struct gw_http_target *target, CURL *easy)
     bad |= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     /* Waits to learn whether a new connection can carry many requests, instead of opening one for each. */
     bad |= curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
-    if (target->ca_file != NULL) {
+    if (target->ca_file != NULL || target->ca_pem.size > 0) {
         bad |= curl_easy_setopt(easy, CURLOPT_CAINFO, target->ca_file);
         bad |= curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     }
+    bad |= target_apply_pem(easy, CURLOPT_CAINFO_BLOB, target->ca_pem);
+    bad |= target_apply_pem(easy, CURLOPT_SSLCERT_BLOB, target->certificate_pem);
+    bad |= target_apply_pem(easy, CURLOPT_SSLKEY_BLOB, target->key_pem);
     bad |= curl_easy_setopt(easy, CURLOPT_SSLCERT, target->certificate_file);
     bad |= curl_easy_setopt(easy, CURLOPT_SSLKEY, target->key_file);
     bad |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, target->insecure ? 0L : 1L);
@@ -235,6 +282,8 @@ bool http_target_apply(const struct gw_http_target *target, CURL *easy)
 
     bad |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     bad |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    bad |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, (long)HTTP_KEEPALIVE_IDLE_S);
+    bad |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, (long)HTTP_KEEPALIVE_INTERVAL_S);
     bad |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     bad |= curl_easy_setopt(easy, CURLOPT_USERAGENT, HTTP_USER_AGENT);
     bad |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)target->timeout_ms);
@@ -243,9 +292,11 @@ bool http_target_apply(const struct gw_http_target *target, CURL *easy)
     bad |= curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, target->http);
     bad |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, http_socket_close);
     bad |= curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, target->http);
-    /* A proxy of the environment is for the world outside, never for this machine. */
-    if (target->loopback)
-        bad |= curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    /* curl looks at the environment where it is told nothing. */
+    if (target->proxy != NULL || target->direct)
+        bad |= curl_easy_setopt(easy, CURLOPT_PROXY, target->proxy != NULL ? target->proxy : "");
+    if (target->proxy != NULL)
+        bad |= curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
     if (!target->tls)
         bad |= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     else if (!target_apply_tls(target, easy))
@@ -287,6 +338,7 @@ void http_target_end_calls(struct gw_http_target *target)
     for (call = target->busy; call != NULL; call = next) {
         next = call->next;
         curl_multi_remove_handle(target->http->multi, call->easy);
+        http_call_unlink(call);
         http_call_free(call);
     }
     for (call = target->idle; call != NULL; call = next) {
@@ -318,6 +370,8 @@ struct gw_http_target *gw_http_target_close(struct gw_http_target *target)
     }
     curl_slist_free_all(target->headers);
     curl_slist_free_all(target->connect_to);
+    if (target->key_pem.size > 0)
+        explicit_bzero((char *)target->key_pem.data, target->key_pem.size);
     gw_arena_done(&target->arena);
     free(target);
     return NULL;

@@ -104,8 +104,10 @@ static void on_done(void *user, const struct gw_http_answer *answer)
 static int ask(struct fixture *fixture, enum gw_http_method method, const char *path,
                const char *const *headers)
 {
-    struct gw_http_request request = {method, path, headers,
-                                      gw_view_text(method == GW_HTTP_POST ? "{}" : NULL)};
+    struct gw_http_request request = {.method = method,
+                                      .path = path,
+                                      .headers = headers,
+                                      .body = gw_view_text(method == GW_HTTP_POST ? "{}" : NULL)};
     int64_t deadline = gw_loop_now_ms(fixture->loop) + 20000;
 
     fixture->answered = false;

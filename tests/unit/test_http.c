@@ -2,6 +2,7 @@
 #include "common/clock.h"
 #include "common/http.h"
 #include "common/listen.h"
+#include "tests/unit/raw_fixture.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>
@@ -123,7 +124,8 @@ static void on_done(void *user, const struct gw_http_answer *answer)
 static void send_one(struct fixture *fixture, enum gw_http_method method, const char *path, const char *body,
                      const char *const *headers)
 {
-    struct gw_http_request request = {method, path, headers, gw_view_text(body)};
+    struct gw_http_request request = {
+        .method = method, .path = path, .headers = headers, .body = gw_view_text(body)};
     int before = fixture->answers;
 
     assert_int_equal(gw_http_send(fixture->target, &request, on_done, fixture, &fixture->call), 0);
@@ -306,6 +308,7 @@ static void wrong_options_are_refused_in_words(void **state)
         {{.url = "http://h/", .headers = (const char *const[]){"no colon", NULL}}, "no colon"},
         {{.url = "http://h/", .headers = (const char *const[]){"A: b\r\nC: d", NULL}}, "\"A\""},
         {{.url = "https://h/", .ca_file = "/no/such"}, "CA file /no/such: No such file"},
+        {{.url = "https://h/", .proxy = "ftp://p:1"}, "URL \"ftp://p:1\": a proxy's must begin with http://"},
     };
     struct fixture *fixture = *state;
     struct gw_reason reason;
@@ -326,71 +329,6 @@ static void wrong_options_are_refused_in_words(void **state)
 }
 
 /* ---- faults ---- */
-
-/* A peer on the loop: reads once, says its words (NULL: nothing), and closes if told to. */
-struct raw {
-    struct gw_poll *poll, *connection_poll;
-    struct gw_loop *loop;
-    int listening, connection;
-    const char *words;
-    bool closes;
-    char url[64];
-};
-
-static void on_raw_readable(void *user, int events)
-{
-    struct raw *raw = user;
-    char ignored[4096];
-
-    (void)events;
-    (void)!read(raw->connection, ignored, sizeof(ignored));
-    if (raw->words != NULL)
-        (void)!send(raw->connection, raw->words, strlen(raw->words), MSG_NOSIGNAL);
-    if (raw->closes)
-        shutdown(raw->connection, SHUT_RDWR);
-    gw_poll_set(raw->connection_poll, 0);
-}
-
-static void on_raw_dialled(void *user, int events)
-{
-    struct raw *raw = user;
-
-    (void)events;
-    if (raw->connection_poll != NULL) {
-        raw->connection_poll = gw_poll_close(raw->connection_poll);
-        close(raw->connection);
-    }
-    raw->connection = accept(raw->listening, NULL, NULL);
-    assert_int_equal(gw_poll_open(&raw->connection_poll, raw->loop, raw->connection, on_raw_readable, raw),
-                     0);
-    gw_poll_set(raw->connection_poll, GW_READABLE);
-}
-
-static void raw_open(struct raw *raw, struct gw_loop *loop, const char *scheme, const char *words,
-                     bool closes)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET};
-    socklen_t size = sizeof(address);
-
-    *raw = (struct raw){.loop = loop, .words = words, .closes = closes};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    raw->listening = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(raw->listening, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(listen(raw->listening, 8), 0);
-    assert_int_equal(getsockname(raw->listening, (struct sockaddr *)&address, &size), 0);
-    snprintf(raw->url, sizeof(raw->url), "%s://127.0.0.1:%u/", scheme, ntohs(address.sin_port));
-    assert_int_equal(gw_poll_open(&raw->poll, loop, raw->listening, on_raw_dialled, raw), 0);
-    gw_poll_set(raw->poll, GW_READABLE);
-}
-
-static void raw_close(struct raw *raw)
-{
-    gw_poll_close(raw->poll);
-    gw_poll_close(raw->connection_poll);
-    if (raw->connection_poll != NULL)
-        close(raw->connection);
-    close(raw->listening);
-}
 
 static void expect_fault(struct fixture *fixture, struct raw *raw, const char *words)
 {
@@ -569,10 +507,19 @@ static void tls_listener(struct fixture *fixture)
              gw_listener_port(fixture->listener));
 }
 
+static void file_read(const char *path, char text[static 4096])
+{
+    FILE *file = fopen(path, "re");
+
+    assert_non_null(file);
+    text[fread(text, 1, 4095, file)] = '\0';
+    fclose(file);
+}
+
 static void certificates_are_verified(void **state)
 {
     struct fixture *fixture = *state;
-    char host[64], command[64];
+    char host[64], command[64], pem[4096];
 
     tls_listener(fixture);
     target_open(fixture, (struct gw_http_options){.ca_file = other});
@@ -591,6 +538,18 @@ static void certificates_are_verified(void **state)
     target_open(fixture, (struct gw_http_options){.insecure = true});
     exchange(fixture, GW_HTTP_POST, NULL, "x", NULL);
     assert_int_equal(fixture->status, 202);
+    file_read(certificate, pem);
+    target_open(fixture,
+                (struct gw_http_options){.ca_pem = gw_view_text(pem), .server_name = "sensor.example"});
+    exchange(fixture, GW_HTTP_POST, NULL, "x", NULL);
+    assert_int_equal(fixture->status, 202);
+    file_read(other, pem);
+    target_open(fixture,
+                (struct gw_http_options){.ca_pem = gw_view_text(pem), .server_name = "sensor.example"});
+    memset(pem, 0, sizeof(pem)); /* it was copied */
+    exchange(fixture, GW_HTTP_POST, NULL, "x", NULL);
+    assert_int_equal(fixture->status, 0);
+    assert_non_null(strstr(fixture->fault, ": certificate verify failed: self-signed certificate"));
     snprintf(command, sizeof(command), "rm -r %s", directory);
     assert_int_equal(system(command), 0);
 }
