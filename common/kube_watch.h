@@ -7,7 +7,8 @@
  *     └────────────────┘                             └──────────────────────────────┘◀┘ from the last version seen
  *       403, 5xx, cut: back-off 0.8 s × 2 … 30 s with jitter, words to state(); Retry-After is honoured
  *
- * It keeps, for each object, its names, uid and resourceVersion: what comparing needs, and no more. Loop thread only. */
+ * It keeps, for each object, its names, uid and resourceVersion: what comparing needs, and no more; with `keeps_nothing` not
+ * even that. Memory is bounded by one page, or the longest line of a watch. Loop thread only. */
 #ifndef GW_KUBE_WATCH_H
 #define GW_KUBE_WATCH_H
 
@@ -34,14 +35,22 @@ struct gw_kube_watch_options {
     const char *field_selector; /* NULL: none; `name` is added to it */
     /* Go on behind this version, without listing first; NULL: list first. */
     const char *resource_version;
+    /* With resource_version: list first what there was at exactly that version (resourceVersionMatch=Exact), so that the
+     * objects behind coming changes are known; what there is now, when that history is gone. */
+    bool list_at_version;
+    /* Keeps nothing of the objects: each list tells all that there is, as ADDED; what is gone is the user's to find, between
+     * listing() and synced(). For users who keep more than we would. gw_kube_watch_count() is 0 then. */
+    bool keeps_nothing;
     size_t page_max; /* objects of one page; 0: 500 */
 
     /* An object came, changed or went. An object that was deleted and made again between two lists gives DELETED, then ADDED.
      * gw_kube_watch_close() may be called from within any of these. */
     void (*object)(void *user, const struct gw_kube_object *object);
-    /* A list is through: what is not known now does not exist. Also after a watch went on behind `resource_version`.
-     * May be NULL. */
-    void (*synced)(void *user);
+    /* A list begins with its first page; once more when it had to begin anew in the middle. May be NULL. */
+    void (*listing)(void *user);
+    /* A list is through, of this version: what is not known now does not exist. NULL: there was no list, the watch went on
+     * behind `resource_version`. May be NULL. */
+    void (*synced)(void *user, const char *list_version);
     /* A bookmark, or the version of a finished list: everything up to it was told. May be NULL. */
     void (*progressed)(void *user, const char *resource_version);
     /* Well, or not, with words ("configmaps is forbidden: …; next attempt in 4 s"). Told when it changes. May be NULL. */
@@ -58,6 +67,9 @@ GW_DEFINE_CLEANUP(struct gw_kube_watch *, gw_kube_watch_close)
 /* Before its first turn: an object that the user knows from earlier, so that a list is compared with it. */
 int gw_kube_watch_know(struct gw_kube_watch *watch, const char *namespace_, const char *name, const char *uid,
                        const char *resource_version) GW_MUST_CHECK;
+/* Paused: no further page is asked for, and a watch lets go of its connection; nothing is told any more, once what has
+ * arrived is through (at most a page, or a chunk). Resumed: goes on where it was, or by a list when history went meanwhile. */
+void gw_kube_watch_set_paused(struct gw_kube_watch *watch, bool paused);
 /* The version that was seen last; "" before the first. */
 const char *gw_kube_watch_version(const struct gw_kube_watch *watch);
 size_t gw_kube_watch_count(const struct gw_kube_watch *watch); /* objects known */
