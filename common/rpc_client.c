@@ -175,6 +175,11 @@ grpc_call *gw_rpc_channel_call(struct gw_rpc_channel *channel, struct gw_rpc_que
                                     grpc_slice_from_static_string(path), NULL, deadline, NULL);
 }
 
+bool gw_rpc_channel_connected(struct gw_rpc_channel *channel)
+{
+    return grpc_channel_check_connectivity_state(channel->channel, 0) == GRPC_CHANNEL_READY;
+}
+
 struct gw_rpc_client *gw_rpc_channel_client(const struct gw_rpc_channel *channel)
 {
     return channel->client;

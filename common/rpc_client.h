@@ -30,6 +30,8 @@ int gw_rpc_channel_open(struct gw_rpc_channel **ret_channel, struct gw_rpc_clien
  * the latest when gw_rpc_client_close() does. */
 struct gw_rpc_channel *gw_rpc_channel_close(struct gw_rpc_channel *channel);
 GW_DEFINE_CLEANUP(struct gw_rpc_channel *, gw_rpc_channel_close)
+/* The connection is up now, TLS and HTTP/2 included. Any thread. */
+bool gw_rpc_channel_connected(struct gw_rpc_channel *channel);
 
 /* Unary. `deadline_ms` from now, 0: none. `path` is "/package.Service/Method" (borrowed for ever: literals).
  * `reply` is called exactly once: status OK with the raw reply bytes, or another status with its message;

@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+from contracts import Server, load_protos  # noqa: E402
 from harness import Gateway, Watcher  # noqa: E402
 from kube import Cluster, Wire  # noqa: E402
 
@@ -65,3 +66,23 @@ def wire(cluster):
     wire = Wire(cluster)
     yield wire
     wire.close()
+
+
+@pytest.fixture(scope="session")
+def pb(tmp_path_factory):
+    """The contracts as Python modules."""
+    return load_protos(tmp_path_factory.mktemp("protos"))
+
+
+@pytest.fixture
+def serve():
+    """Starts gRPC servers in Python; they end with the test."""
+    servers = []
+
+    def start(*adds, **more):
+        servers.append(Server(*adds, **more))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()

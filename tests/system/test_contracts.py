@@ -1,13 +1,7 @@
 """The contracts, spoken with programs that are not ours: gateway-servers and gateway-clients in Python."""
 
-import concurrent.futures
-import importlib
 import json
-import pathlib
 import queue
-import shutil
-import subprocess
-import sys
 import threading
 import time
 import types
@@ -19,61 +13,6 @@ import yaml
 from harness import SLOW, free_port, post, wait_for, webhook
 
 SOON = 5
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROTOS = {"v1": "gateway/v1/eventing", "argo": "argo/gateways/eventing", "generic": "argo/generic/generic",
-          "health": "grpc/health/v1/health"}
-
-
-@pytest.fixture(scope="module")
-def pb(tmp_path_factory):
-    """The generated modules: pb.v1, pb.argo, pb.generic, pb.health, each with its messages and stubs."""
-    folder = tmp_path_factory.mktemp("protos")
-    for name, path in PROTOS.items():  # flat: a package named grpc would hide the real one
-        shutil.copy(ROOT / "proto" / f"{path}.proto", folder / f"contract_{name}.proto")
-    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", f"-I{folder}", f"--python_out={folder}",
-                    f"--grpc_python_out={folder}", *folder.glob("*.proto")], check=True)
-    sys.path.insert(0, str(folder))
-    modules = {}
-    for name in PROTOS:
-        messages = importlib.import_module(f"contract_{name}_pb2")
-        stubs = importlib.import_module(f"contract_{name}_pb2_grpc")
-        modules[name] = types.SimpleNamespace(**{**vars(messages), **vars(stubs)})
-    yield types.SimpleNamespace(**modules)
-    sys.path.remove(str(folder))
-
-
-class Server:
-    """A gateway-server in Python. `add` gets the grpc server, to add services to."""
-
-    def __init__(self, *adds, address=None, options=()):
-        self.address = address or f"127.0.0.1:{free_port()}"
-        self.adds, self.options = adds, options
-        self.start()
-
-    def start(self):
-        pool = concurrent.futures.ThreadPoolExecutor(max_workers=32)
-        self.server = grpc.server(pool, options=[("grpc.so_reuseport", 0), *self.options])
-        for add in self.adds:
-            add(self.server)
-        assert self.server.add_insecure_port(self.address) != 0
-        self.server.start()
-
-    def stop(self):
-        self.server.stop(0).wait()
-
-
-@pytest.fixture
-def serve():
-    servers = []
-
-    def start(*adds, **more):
-        servers.append(Server(*adds, **more))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
-
 
 def use(gateway, **servers):
     """The gateway with these servers beside its own: type -> Server."""
