@@ -59,14 +59,15 @@ static void on_connected(void *user)
     struct generic *generic = user;
 
     gws_source_started(generic->source);
-    atomic_store(&generic->told_not_json, false);
-    gws_source_notice(generic->source, false, "connected to %s", generic->config->url);
+    if (!atomic_load(&generic->told_not_json)) /* its first payload may have come before this */
+        gws_source_notice(generic->source, false, "connected to %s", generic->config->url);
 }
 
 static void on_disconnected(void *user, const char *words)
 {
     struct generic *generic = user;
 
+    atomic_store(&generic->told_not_json, false);
     gws_source_notice(generic->source, true, "connecting to %s", words);
 }
 
