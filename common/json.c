@@ -193,6 +193,39 @@ void gw_json_write_node(struct gw_bytes *out, const struct gw_node *node)
     }
 }
 
+void gw_json_element(struct gw_bytes *out)
+{
+    char last = out->size == 0 ? '{' : out->data[out->size - 1];
+
+    if (last != '{' && last != '[' && last != ':')
+        gw_bytes_append_char(out, ',');
+}
+
+void gw_json_member(struct gw_bytes *out, const char *name)
+{
+    gw_json_element(out);
+    gw_json_quote(out, gw_view_text(name));
+    gw_bytes_append_char(out, ':');
+}
+
+void gw_json_member_text(struct gw_bytes *out, const char *name, const char *value)
+{
+    gw_json_member(out, name);
+    gw_json_quote(out, gw_view_text(value));
+}
+
+void gw_json_member_number(struct gw_bytes *out, const char *name, uint64_t value)
+{
+    gw_json_member(out, name);
+    gw_bytes_printf(out, "%llu", (unsigned long long)value);
+}
+
+void gw_json_member_truth(struct gw_bytes *out, const char *name, bool value)
+{
+    gw_json_member(out, name);
+    gw_bytes_append_text(out, value ? "true" : "false");
+}
+
 static void pretty_break(struct gw_bytes *out, size_t depth)
 {
     gw_bytes_append_char(out, '\n');

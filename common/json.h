@@ -46,5 +46,11 @@ bool gw_json_unquote(struct gw_bytes *out, struct gw_view token);
 
 /* `text` as a JSON string with quotes; what is not UTF-8 becomes U+FFFD. */
 void gw_json_quote(struct gw_bytes *out, struct gw_view text);
+/* Members and elements, each with the comma that it needs before it. Braces and brackets are the caller's. */
+void gw_json_element(struct gw_bytes *out);
+void gw_json_member(struct gw_bytes *out, const char *name); /* its value comes next */
+void gw_json_member_text(struct gw_bytes *out, const char *name, const char *value);
+void gw_json_member_number(struct gw_bytes *out, const char *name, uint64_t value);
+void gw_json_member_truth(struct gw_bytes *out, const char *name, bool value);
 
 #endif

@@ -4,38 +4,12 @@
 #include "common/clock.h"
 #include "common/json.h"
 
-static void member(struct gw_bytes *out, const char *name)
-{
-    if (out->size > 0 && out->data[out->size - 1] != '{' && out->data[out->size - 1] != '[')
-        gw_bytes_append_char(out, ',');
-    gw_json_quote(out, gw_view_text(name));
-    gw_bytes_append_char(out, ':');
-}
-
-static void member_text(struct gw_bytes *out, const char *name, const char *value)
-{
-    member(out, name);
-    gw_json_quote(out, gw_view_text(value));
-}
-
-static void member_number(struct gw_bytes *out, const char *name, uint64_t value)
-{
-    member(out, name);
-    gw_bytes_printf(out, "%llu", (unsigned long long)value);
-}
-
-static void member_truth(struct gw_bytes *out, const char *name, bool value)
-{
-    member(out, name);
-    gw_bytes_append_text(out, value ? "true" : "false");
-}
-
 /* RFC 3339, or null when it never was. */
 static void member_time(struct gw_bytes *out, const char *name, int64_t ms)
 {
     char text[GW_TIME_MAX];
 
-    member(out, name);
+    gw_json_member(out, name);
     if (ms == 0)
         gw_bytes_append_text(out, "null");
     else
@@ -44,8 +18,7 @@ static void member_time(struct gw_bytes *out, const char *name, int64_t ms)
 
 static void element(struct gw_bytes *out)
 {
-    if (out->data[out->size - 1] == '}')
-        gw_bytes_append_char(out, ',');
+    gw_json_element(out);
     gw_bytes_append_char(out, '{');
 }
 
@@ -53,10 +26,10 @@ static void write_problems(struct gw_bytes *out, const char *file, const struct 
 {
     for (size_t i = 0; i < problems->count; i++) {
         element(out);
-        member_text(out, "file", problems->items[i].file != NULL ? problems->items[i].file : file);
-        member_number(out, "line", (uint64_t)GW_MAX(problems->items[i].line, 0));
-        member_text(out, "path", problems->items[i].path);
-        member_text(out, "message", problems->items[i].message);
+        gw_json_member_text(out, "file", problems->items[i].file != NULL ? problems->items[i].file : file);
+        gw_json_member_number(out, "line", (uint64_t)GW_MAX(problems->items[i].line, 0));
+        gw_json_member_text(out, "path", problems->items[i].path);
+        gw_json_member_text(out, "message", problems->items[i].message);
         gw_bytes_append_char(out, '}');
     }
 }
@@ -66,25 +39,25 @@ static void write_gateway(struct gwc_client *client, struct gw_bytes *out)
     struct gw_reason reason = {""};
     bool ready = gwc_client_ready(client, &reason);
 
-    member(out, "gateway");
+    gw_json_member(out, "gateway");
     gw_bytes_append_char(out, '{');
-    member_text(out, "name", client->name);
-    member_text(out, "namespace", client->namespace_);
-    member_text(out, "version", GW_VERSION);
+    gw_json_member_text(out, "name", client->name);
+    gw_json_member_text(out, "namespace", client->namespace_);
+    gw_json_member_text(out, "version", GW_VERSION);
     member_time(out, "startedAt", client->started_ms);
-    member_truth(out, "ready", ready);
-    member_text(out, "reason", reason.text);
+    gw_json_member_truth(out, "ready", ready);
+    gw_json_member_text(out, "reason", reason.text);
     gw_bytes_append_char(out, '}');
 }
 
 static void write_configuration(struct gwc_client *client, struct gw_bytes *out)
 {
-    member(out, "configuration");
+    gw_json_member(out, "configuration");
     gw_bytes_append_char(out, '{');
-    member_text(out, "gateway", gwc_origin_label(client->gateway_origin));
-    member_text(out, "eventSources", gwc_origin_label(client->sources_origin));
+    gw_json_member_text(out, "gateway", gwc_origin_label(client->gateway_origin));
+    gw_json_member_text(out, "eventSources", gwc_origin_label(client->sources_origin));
     member_time(out, "loadedAt", client->loaded_ms);
-    member(out, "problems");
+    gw_json_member(out, "problems");
     gw_bytes_append_char(out, '[');
     write_problems(out, gwc_origin_label(client->gateway_origin), &client->gateway_problems);
     write_problems(out, gwc_origin_label(client->sources_origin), &client->sources_problems);
@@ -96,13 +69,13 @@ static void write_outbox(struct gwc_client *client, struct gw_bytes *out)
 {
     bool open = client->outbox != NULL;
 
-    member(out, "outbox");
+    gw_json_member(out, "outbox");
     gw_bytes_append_char(out, '{');
-    member_number(out, "bytes", open ? gwc_outbox_size(client->outbox) : 0);
-    member_number(out, "sizeMax", client->outbox_spec.size_max);
-    member_number(out, "lastSequence", open ? gwc_outbox_last_sequence(client->outbox) : 0);
-    member_truth(out, "full", client->outbox_full);
-    member_text(out, "reason", client->outbox_reason);
+    gw_json_member_number(out, "bytes", open ? gwc_outbox_size(client->outbox) : 0);
+    gw_json_member_number(out, "sizeMax", client->outbox_spec.size_max);
+    gw_json_member_number(out, "lastSequence", open ? gwc_outbox_last_sequence(client->outbox) : 0);
+    gw_json_member_truth(out, "full", client->outbox_full);
+    gw_json_member_text(out, "reason", client->outbox_reason);
     gw_bytes_append_char(out, '}');
 }
 
@@ -112,19 +85,19 @@ static void write_source(const struct gwc_stream *stream, struct gw_bytes *out)
 
     gwc_stream_status(stream, &status);
     element(out);
-    member_text(out, "key", status.key);
-    member_text(out, "type", status.type);
-    member_text(out, "name", status.name);
-    member_text(out, "id", status.id);
-    member_text(out, "state", gwc_stream_state_names[status.state]);
-    member_text(out, "message", status.message);
-    member_text(out, "notice", status.notice);
-    member_text(out, "refusedEdit", status.refused);
-    member_text(out, "contract", status.contract);
+    gw_json_member_text(out, "key", status.key);
+    gw_json_member_text(out, "type", status.type);
+    gw_json_member_text(out, "name", status.name);
+    gw_json_member_text(out, "id", status.id);
+    gw_json_member_text(out, "state", gwc_stream_state_names[status.state]);
+    gw_json_member_text(out, "message", status.message);
+    gw_json_member_text(out, "notice", status.notice);
+    gw_json_member_text(out, "refusedEdit", status.refused);
+    gw_json_member_text(out, "contract", status.contract);
     member_time(out, "since", status.since_ms);
     member_time(out, "nextAttempt", status.state == GWC_STREAM_RUNNING ? 0 : status.next_attempt_ms);
-    member_number(out, "restarts", status.restarts);
-    member_number(out, "events", status.events);
+    gw_json_member_number(out, "restarts", status.restarts);
+    gw_json_member_number(out, "events", status.events);
     member_time(out, "lastEvent", status.last_event_ms);
     gw_bytes_append_char(out, '}');
 }
@@ -137,22 +110,22 @@ static void write_watcher(struct gwc_client *client, const struct gwc_watcher *w
         gwc_delivery_stats(watcher->delivery, &stats);
     const char *state = watcher->delivery == NULL ? "invalid" : stats.failing ? "failing" : "ok";
     element(out);
-    member_text(out, "name", watcher->spec->name);
-    member_text(out, "url", watcher->spec->url);
-    member_text(out, "mode", watcher->spec->mode_name);
-    member_text(out, "state", state);
-    member_text(out, "message",
-                watcher->delivery == NULL ? watcher->reason
-                : stats.failing           ? stats.last_failure
-                                          : "");
-    member_number(out, "delivered", stats.delivered);
-    member_number(out, "attempts", stats.attempts);
-    member_number(out, "failures", stats.failures);
-    member_number(out, "pending", stats.pending);
-    member_number(out, "inFlight", stats.in_flight);
-    member_number(out, "waiting", stats.waiting);
-    member_number(out, "deadLetters", gwc_outbox_dead_count(client->outbox, watcher->spec->name));
-    member_number(out, "dropped", stats.dropped);
+    gw_json_member_text(out, "name", watcher->spec->name);
+    gw_json_member_text(out, "url", watcher->spec->url);
+    gw_json_member_text(out, "mode", watcher->spec->mode_name);
+    gw_json_member_text(out, "state", state);
+    gw_json_member_text(out, "message",
+                        watcher->delivery == NULL ? watcher->reason
+                        : stats.failing           ? stats.last_failure
+                                                  : "");
+    gw_json_member_number(out, "delivered", stats.delivered);
+    gw_json_member_number(out, "attempts", stats.attempts);
+    gw_json_member_number(out, "failures", stats.failures);
+    gw_json_member_number(out, "pending", stats.pending);
+    gw_json_member_number(out, "inFlight", stats.in_flight);
+    gw_json_member_number(out, "waiting", stats.waiting);
+    gw_json_member_number(out, "deadLetters", gwc_outbox_dead_count(client->outbox, watcher->spec->name));
+    gw_json_member_number(out, "dropped", stats.dropped);
     member_time(out, "lastSuccess", stats.last_success_ms);
     member_time(out, "oldestPending", stats.oldest_pending_ms);
     gw_bytes_append_char(out, '}');
@@ -164,12 +137,12 @@ void gwc_status_write(struct gwc_client *client, struct gw_bytes *out)
     write_gateway(client, out);
     write_configuration(client, out);
     write_outbox(client, out);
-    member(out, "sources");
+    gw_json_member(out, "sources");
     gw_bytes_append_char(out, '[');
     for (size_t i = 0; i < client->streams_count; i++)
         write_source(client->streams[i], out);
     gw_bytes_append_char(out, ']');
-    member(out, "watchers");
+    gw_json_member(out, "watchers");
     gw_bytes_append_char(out, '[');
     for (size_t i = 0; i < client->watchers_count; i++)
         write_watcher(client, &client->watchers[i], out);

@@ -170,6 +170,26 @@ static void strings_are_unquoted(void **state)
     assert_int_equal(out.size, 12);
 }
 
+static void members_and_elements_get_their_commas(void **state)
+{
+    GW_AUTO(gw_bytes_done) struct gw_bytes out = {0};
+
+    (void)state;
+    gw_bytes_append_char(&out, '{');
+    gw_json_member_text(&out, "a", "{");
+    gw_json_member_number(&out, "b\"", UINT64_MAX);
+    gw_json_member_truth(&out, "c", false);
+    gw_json_member(&out, "d");
+    gw_bytes_append_char(&out, '[');
+    for (int i = 0; i < 2; i++) {
+        gw_json_element(&out);
+        gw_bytes_append_text(&out, "{}");
+    }
+    gw_bytes_append_text(&out, "]}");
+    assert_string_equal(gw_bytes_text(&out),
+                        "{\"a\":\"{\",\"b\\\"\":18446744073709551615,\"c\":false,\"d\":[{},{}]}");
+}
+
 static void strings_are_quoted(void **state)
 {
     GW_AUTO(gw_bytes_done) struct gw_bytes out = {0};
@@ -271,6 +291,7 @@ int main(void)
         cmocka_unit_test(a_walk_visits_members_and_elements_raw),
         cmocka_unit_test(strings_are_unquoted),
         cmocka_unit_test(strings_are_quoted),
+        cmocka_unit_test(members_and_elements_get_their_commas),
         cmocka_unit_test(quoting_and_unquoting_are_inverse),
         cmocka_unit_test(documents_keep_numbers_as_written),
         cmocka_unit_test(bad_documents_are_told_with_their_line),
