@@ -1,7 +1,8 @@
-/* The event sources: a ConfigMap manifest, or a directory that a ConfigMap is mounted on, made into a sorted
- * set. */
+/* The event sources: a ConfigMap manifest, a directory that a ConfigMap is mounted on, or an object of the API server, made
+ * into a sorted set. */
 #include "gateway-client/sources_parts.h"
 
+#include "common/json.h"
 #include "common/text.h"
 #include "common/yaml.h"
 
@@ -119,6 +120,21 @@ static bool manifest_legal(const struct gwc_sources_reader *reader, const struct
     return problems->count + problems->dropped == before;
 }
 
+/* NULL: it is text. */
+static const char *entry_refusal(const struct gw_node *node, struct gw_bytes *out)
+{
+    if (node->kind == GW_NODE_TEXT)
+        return NULL;
+    if (node->kind == GW_NODE_NULL)
+        gw_bytes_printf(
+            out, "empty: expected text that is a mapping; write \"%s: |-\" and indent the settings below it",
+            node->key);
+    else
+        gw_bytes_printf(out, "expected text, got %s: write \"%s: |-\" and indent the settings below it",
+                        gw_node_kind_name(node->kind), node->key);
+    return gw_bytes_text(out);
+}
+
 static int manifest_entry(const struct gwc_sources_reader *reader, const char *file,
                           const struct gw_node *node)
 {
@@ -128,20 +144,29 @@ static int manifest_entry(const struct gwc_sources_reader *reader, const char *f
         .key = node->key, .file = file, .key_line = node->key_line, .text_line = node->text_line};
 
     gw_bytes_printf(&path, "data.%s", node->key);
-    if (node->kind == GW_NODE_TEXT)
-        entry.text = gw_view(node->text, node->text_size);
-    else if (node->kind == GW_NODE_NULL)
-        gw_bytes_printf(
-            &refusal,
-            "empty: expected text that is a mapping; write \"%s: |-\" and indent the settings below it",
-            node->key);
-    else
-        gw_bytes_printf(&refusal, "expected text, got %s: write \"%s: |-\" and indent the settings below it",
-                        gw_node_kind_name(node->kind), node->key);
+    entry.path = gw_bytes_text(&path);
+    entry.refusal = entry_refusal(node, &refusal);
+    entry.text = gw_view(node->text, node->text_size);
     if (path.failed || refusal.failed)
         return GW_RAISE(-ENOMEM);
-    entry.path = gw_bytes_text(&path);
-    entry.refusal = node->kind == GW_NODE_TEXT ? NULL : gw_bytes_text(&refusal);
+    GW_TRY(gwc_sources_add(reader, &entry));
+    return 0;
+}
+
+/* JSON has the whole text of an entry in one line: what counts are the entry's own. */
+static int object_entry(const struct gwc_sources_reader *reader, const char *label,
+                        const struct gw_node *node)
+{
+    GW_AUTO(gw_bytes_done) struct gw_bytes file = {0};
+    GW_AUTO(gw_bytes_done) struct gw_bytes refusal = {0};
+    struct gwc_entry entry = {.key = node->key, .path = node->key, .text_line = 1};
+
+    gw_bytes_printf(&file, "%s, %s", label, node->key);
+    entry.file = gw_bytes_text(&file);
+    entry.refusal = entry_refusal(node, &refusal);
+    entry.text = gw_view(node->text, node->text_size);
+    if (file.failed || refusal.failed)
+        return GW_RAISE(-ENOMEM);
     GW_TRY(gwc_sources_add(reader, &entry));
     return 0;
 }
@@ -159,11 +184,28 @@ static void refuse_binary(const struct gwc_sources_reader *reader, const struct 
     }
 }
 
+/* `label`: the file, or what stands for it. */
+static int read_root(const struct gwc_sources_reader *reader, const char *label, const struct gw_node *root,
+                     int (*read_entry)(const struct gwc_sources_reader *reader, const char *label,
+                                       const struct gw_node *node))
+{
+    const struct gw_node *data;
+
+    if (!manifest_legal(reader, root))
+        return GWC_SOURCES_BAD;
+    data = gw_node_get(root, "data");
+    GW_TRY(entry_room(reader->sources, data == NULL ? 0 : data->count));
+    for (const struct gw_node *node = data == NULL ? NULL : data->first; node != NULL; node = node->next)
+        GW_TRY(read_entry(reader, label, node));
+    refuse_binary(reader, root);
+    return 0;
+}
+
 static int read_manifest(const struct gwc_sources_reader *reader, const char *file)
 {
     GW_AUTO(gw_bytes_done) struct gw_bytes text = {0};
     GW_AUTO(gw_arena_done) struct gw_arena arena = {0};
-    const struct gw_node *root = NULL, *data;
+    const struct gw_node *root = NULL;
     int read = text_read(AT_FDCWD, file, GW_YAML_TEXT_MAX, &text);
 
     if (read > 0)
@@ -172,14 +214,18 @@ static int read_manifest(const struct gwc_sources_reader *reader, const char *fi
         read = gw_yaml_read(&arena, gw_bytes_view(&text), &root, reader->problems);
     if (read < 0)
         return GW_RAISE(read);
-    if (read > 0 || !manifest_legal(reader, root))
-        return GWC_SOURCES_BAD;
-    data = gw_node_get(root, "data");
-    GW_TRY(entry_room(reader->sources, data == NULL ? 0 : data->count));
-    for (const struct gw_node *node = data == NULL ? NULL : data->first; node != NULL; node = node->next)
-        GW_TRY(manifest_entry(reader, file, node));
-    refuse_binary(reader, root);
-    return 0;
+    return read > 0 ? GWC_SOURCES_BAD : read_root(reader, file, root, manifest_entry);
+}
+
+static int read_object(const struct gwc_sources_reader *reader, const char *label, struct gw_view json)
+{
+    GW_AUTO(gw_arena_done) struct gw_arena arena = {0};
+    const struct gw_node *root = NULL;
+    int read = gw_json_read(&arena, json, &root, reader->problems);
+
+    if (read < 0)
+        return GW_RAISE(read);
+    return read > 0 ? GWC_SOURCES_BAD : read_root(reader, label, root, object_entry);
 }
 
 /* ---- a directory ---- */
@@ -285,22 +331,29 @@ static int bad_order(const void *a, const void *b)
     return strcmp(((const struct gwc_bad_source *)a)->key, ((const struct gwc_bad_source *)b)->key);
 }
 
-int gwc_sources_read(const char *path, const struct gwc_spec *spec, struct gwc_sources **ret_sources,
-                     struct gw_problems *problems)
+/* `path`: of a file or a directory, when `json` is NULL; else what stands for the file. */
+static int sources_fill(const struct gwc_sources_reader *reader, const char *path, const struct gw_view *json)
+{
+    struct stat status;
+
+    if (json != NULL)
+        return read_object(reader, path, *json);
+    if (stat(path, &status) < 0)
+        return cannot_be_read(reader, errno);
+    return S_ISDIR(status.st_mode) ? read_directory(reader, path) : read_manifest(reader, path);
+}
+
+static int sources_read(const char *path, const struct gw_view *json, const struct gwc_spec *spec,
+                        struct gwc_sources **ret_sources, struct gw_problems *problems)
 {
     GW_AUTO(gwc_sources_freep) struct gwc_sources *sources = calloc(1, sizeof(*sources));
     const struct gwc_sources_reader reader = {spec, sources, problems};
     const char *file_before = problems->file;
-    struct stat status;
-    int verdict;
 
     if (sources == NULL)
         return GW_RAISE(-ENOMEM);
     problems->file = path;
-    if (stat(path, &status) < 0)
-        verdict = cannot_be_read(&reader, errno);
-    else
-        verdict = S_ISDIR(status.st_mode) ? read_directory(&reader, path) : read_manifest(&reader, path);
+    int verdict = sources_fill(&reader, path, json);
     problems->file = file_before;
     if (verdict < 0)
         return GW_RAISE(verdict);
@@ -310,6 +363,18 @@ int gwc_sources_read(const char *path, const struct gwc_spec *spec, struct gwc_s
     qsort(sources->bad, sources->bad_count, sizeof(*sources->bad), bad_order);
     *ret_sources = GW_TAKE(sources);
     return 0;
+}
+
+int gwc_sources_read(const char *path, const struct gwc_spec *spec, struct gwc_sources **ret_sources,
+                     struct gw_problems *problems)
+{
+    return sources_read(path, NULL, spec, ret_sources, problems);
+}
+
+int gwc_sources_read_object(struct gw_view json, const char *label, const struct gwc_spec *spec,
+                            struct gwc_sources **ret_sources, struct gw_problems *problems)
+{
+    return sources_read(label, &json, spec, ret_sources, problems);
 }
 
 const struct gwc_source *gwc_sources_find(const struct gwc_sources *sources, const char *key)

@@ -1,5 +1,5 @@
 /* The event sources: entries of a ConfigMap, from a manifest file, from a directory that a ConfigMap is
- * mounted on, or (later) from the API server. */
+ * mounted on, or from the API server. */
 #ifndef GWC_SOURCES_H
 #define GWC_SOURCES_H
 
@@ -43,6 +43,10 @@ const struct gwc_source *gwc_sources_find(const struct gwc_sources *sources, con
 enum { GWC_SOURCES_BAD = 1, GWC_SOURCES_MAX = 10000 };
 int gwc_sources_read(const char *path, const struct gwc_spec *spec, struct gwc_sources **ret_sources,
                      struct gw_problems *problems) GW_MUST_CHECK;
+/* The same for a ConfigMap as the API server writes it (JSON). `label` ("configmap shop/events") stands for the file in
+ * problems; an entry is as a file "configmap shop/events, orders", with lines of its own and the path "<key>…". */
+int gwc_sources_read_object(struct gw_view json, const char *label, const struct gwc_spec *spec,
+                            struct gwc_sources **ret_sources, struct gw_problems *problems) GW_MUST_CHECK;
 struct gwc_sources *gwc_sources_free(struct gwc_sources *sources);
 GW_DEFINE_CLEANUP(struct gwc_sources *, gwc_sources_free)
 

@@ -1,24 +1,29 @@
 /* The Gateway spec: the manifest, its servers, and the outbox. */
 #include "gateway-client/spec_parts.h"
 
+#include "common/json.h"
 #include "common/node_keys.h"
 #include "common/text.h"
 #include "common/yaml.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NS_PER_S INT64_C(1000000000)
 
-enum { SPEC_NAME_MAX = 253 };
-#define SPEC_PORT_DEFAULT "9300" /* Argo's from v0.12 on; before, the field was required */
+static struct {
+    const char *namespace_, *port;
+} spec_defaults = {"default", "9300"}; /* Argo's port from v0.12 on; before, the field was required */
 
 const char *const gwc_contract_names[] = {
     [GWC_CONTRACT_AUTO] = "auto",          [GWC_CONTRACT_V1] = "gateway.v1",
     [GWC_CONTRACT_ARGO_011] = "argo-0.11", [GWC_CONTRACT_ARGO_016] = "argo-0.16",
     [GWC_CONTRACT_GENERIC] = "generic",    [GWC_CONTRACT_GENERIC + 1] = NULL,
+};
+
+struct event_source_ref {
+    const char *name, *namespace_;
 };
 
 /* The manifest as it is written. */
@@ -31,6 +36,8 @@ struct manifest {
         struct gw_setting_sections servers; /* struct gwc_server_spec */
         struct gwc_outbox_spec outbox;
         struct gwc_spec_targets targets;
+        const char *event_source; /* [NAMESPACE/]NAME */
+        struct event_source_ref event_source_ref;
         const struct gw_node *unused;
     } spec;
 };
@@ -115,6 +122,19 @@ static const struct gw_setting outbox_settings[] = {
     {0},
 };
 
+static const struct gw_setting event_source_ref_settings[] = {
+    {.name = "name",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct event_source_ref, name),
+     .required = true,
+     .help = "the name of the ConfigMap"},
+    {.name = "namespace",
+     .kind = GW_SETTING_TEXT,
+     .offset = offsetof(struct event_source_ref, namespace_),
+     .help = "the gateway's own when absent"},
+    {0},
+};
+
 static const struct gw_setting spec_settings[] = {
     {.name = "servers",
      .kind = GW_SETTING_SECTIONS,
@@ -151,13 +171,21 @@ static const struct gw_setting spec_settings[] = {
      .offset = IN_SPEC(targets),
      .table = gwc_spec_subscribers_settings,
      .help = "Argo v0.12 and later: URLs that receive the events"},
-    UNUSED_FIELD("eventSource", "Argo: the ConfigMap; --event-sources says it here"),
-    UNUSED_FIELD("eventSourceRef", "Argo: the event sources; --event-sources says it here"),
+    {.name = "eventSource",
+     .kind = GW_SETTING_TEXT,
+     .offset = IN_SPEC(event_source),
+     .alias = "configMap",
+     .help = "Argo up to v0.11: the ConfigMap of the event sources, NAME or NAMESPACE/NAME, unless "
+             "--event-sources is given"},
+    {.name = "eventSourceRef",
+     .kind = GW_SETTING_SECTION,
+     .offset = IN_SPEC(event_source_ref),
+     .table = event_source_ref_settings,
+     .help = "Argo v0.12 and later: the ConfigMap of the event sources, unless --event-sources is given"},
     UNUSED_FIELD("eventVersion", "Argo: not used"),
     UNUSED_FIELD("template", "Argo: not used"),
     UNUSED_FIELD("service", "Argo: not used"),
     UNUSED_FIELD("replica", "Argo: not used"),
-    UNUSED_FIELD("configMap", "Argo v0.7: not used"),
     UNUSED_FIELD("deploySpec", "Argo v0.7: not used"),
     UNUSED_FIELD("serviceSpec", "Argo v0.7: not used"),
     {0},
@@ -233,20 +261,6 @@ static int server_line(const struct gwc_spec_reader *reader, size_t index, const
 
 /* ---- metadata ---- */
 
-/* A DNS subdomain (RFC 1123), as Kubernetes wants names to be. */
-static bool name_legal(const char *name)
-{
-    size_t size = strlen(name);
-
-    for (size_t i = 0; i < size; i++) {
-        if (!islower((unsigned char)name[i]) && !isdigit((unsigned char)name[i]) && name[i] != '-' &&
-            name[i] != '.')
-            return false;
-    }
-    return size > 0 && size <= SPEC_NAME_MAX && isalnum((unsigned char)name[0]) &&
-           isalnum((unsigned char)name[size - 1]);
-}
-
 static const char *metadata_name(const struct gwc_spec_reader *reader, const struct gw_node *metadata,
                                  const char *field, const char *otherwise)
 {
@@ -260,7 +274,7 @@ static const char *metadata_name(const struct gwc_spec_reader *reader, const str
     else if (name == NULL || (node != NULL && node->kind != GW_NODE_TEXT && node->kind != GW_NODE_NUMBER))
         gw_problems_add(reader->problems, path, node->line, "expected text, got %s",
                         gw_node_kind_name(node->kind));
-    else if (!name_legal(name))
+    else if (!gw_dns_name_valid(gw_view_text(name)))
         gw_problems_add(reader->problems, path, node == NULL ? 0 : node->line,
                         "\"%s\" is not a name: lower-case letters, digits, '-' and '.' make one", name);
     return name;
@@ -282,7 +296,7 @@ static int read_metadata(const struct gwc_spec_reader *reader, const struct gw_n
         return 0;
     }
     GW_TRY(copy_text(reader->spec, metadata_name(reader, metadata, "name", NULL), &reader->spec->name));
-    GW_TRY(copy_text(reader->spec, metadata_name(reader, metadata, "namespace", "default"),
+    GW_TRY(copy_text(reader->spec, metadata_name(reader, metadata, "namespace", spec_defaults.namespace_),
                      &reader->spec->namespace_));
     return 0;
 }
@@ -384,7 +398,7 @@ static int add_argo_server(const struct gwc_spec_reader *reader, const struct ma
         return 0;
     }
     *server = (struct gwc_server_spec){.type = type, .contract_name = gwc_contract_names[GWC_CONTRACT_AUTO]};
-    server->address = gw_arena_printf(&spec->arena, "127.0.0.1:%s", port == NULL ? SPEC_PORT_DEFAULT : port);
+    server->address = gw_arena_printf(&spec->arena, "127.0.0.1:%s", port == NULL ? spec_defaults.port : port);
     if (server->address == NULL)
         return GW_RAISE(-ENOMEM);
     if (!type_legal(type))
@@ -422,7 +436,62 @@ static int read_servers(const struct gwc_spec_reader *reader, const struct manif
     return 0;
 }
 
+/* ---- the ConfigMap of the event sources ---- */
+
+static void check_event_source(const struct gwc_spec_reader *reader, const char *field,
+                               const char *namespace_)
+{
+    const struct gwc_spec *spec = reader->spec;
+    char path[64];
+
+    snprintf(path, sizeof(path), "spec.%s", field);
+    if (!gw_dns_name_valid(gw_view_text(spec->event_source.name)))
+        gw_problems_add(
+            reader->problems, path, spec_line(reader, field),
+            "\"%s\" is not the name of a ConfigMap: lower-case letters, digits, '-' and '.' make one",
+            spec->event_source.name);
+    if (namespace_ != NULL && !gw_dns_label_valid(gw_view_text(namespace_)))
+        gw_problems_add(reader->problems, path, spec_line(reader, field),
+                        "\"%s\" is not a namespace: lower-case letters, digits and '-' make one", namespace_);
+}
+
+/* v0.11 says "name" or "namespace/name", v0.16 {name, namespace}. */
+static int read_event_source(const struct gwc_spec_reader *reader, const struct manifest *manifest,
+                             bool namespace_given)
+{
+    struct gwc_spec *spec = reader->spec;
+    const char *text = manifest->spec.event_source, *name = manifest->spec.event_source_ref.name;
+    const char *namespace_ = manifest->spec.event_source_ref.namespace_, *field = "eventSourceRef";
+
+    if (text != NULL && name != NULL)
+        gw_problems_add(reader->problems, "spec.eventSource", spec_line(reader, "eventSource"),
+                        "eventSourceRef is given too: one of them names the ConfigMap");
+    if (text != NULL) {
+        const char *slash = strchr(text, '/');
+        field = gwc_spec_entry(reader, "configMap", (size_t)-1) != NULL ? "configMap" : "eventSource";
+        name = slash == NULL ? text : slash + 1;
+        namespace_ =
+            slash == NULL ? NULL : gw_arena_copy(&spec->arena, gw_view(text, (size_t)(slash - text)));
+        if (slash != NULL && namespace_ == NULL)
+            return GW_RAISE(-ENOMEM);
+    }
+    if (name == NULL)
+        return 0;
+    spec->event_source.name = name;
+    spec->event_source.namespace_ = namespace_ != NULL ? namespace_
+                                    : namespace_given  ? spec->namespace_
+                                                       : NULL;
+    check_event_source(reader, field, namespace_);
+    return 0;
+}
+
 /* ---- reading ---- */
+
+void gwc_spec_set_defaults(const char *namespace_, const char *server_port)
+{
+    spec_defaults.namespace_ = namespace_ != NULL ? namespace_ : "default";
+    spec_defaults.port = server_port != NULL && gwc_spec_port_legal(server_port) ? server_port : "9300";
+}
 
 static int read_manifest(const struct gwc_spec_reader *reader, const struct gw_node *root)
 {
@@ -436,32 +505,56 @@ static int read_manifest(const struct gwc_spec_reader *reader, const struct gw_n
     GW_TRY(read_metadata(reader, manifest.metadata));
     GW_TRY(read_servers(reader, &manifest));
     GW_TRY(gwc_spec_read_watchers(reader, &manifest.spec.targets));
+    GW_TRY(read_event_source(reader, &manifest, gw_node_get(manifest.metadata, "namespace") != NULL));
     reader->spec->outbox = manifest.spec.outbox;
+    return 0;
+}
+
+/* The two forms that a manifest comes in: as people write it, as the API server does. */
+typedef int spec_parse_fn(struct gw_arena *arena, struct gw_view text, const struct gw_node **ret_root,
+                          struct gw_problems *problems);
+
+static int spec_read(spec_parse_fn *parse, struct gw_view text, struct gwc_spec **ret_spec,
+                     struct gw_problems *found)
+{
+    GW_AUTO(gwc_spec_freep) struct gwc_spec *spec = calloc(1, sizeof(*spec));
+    const struct gw_node *root = NULL;
+
+    if (spec == NULL)
+        return GW_RAISE(-ENOMEM);
+    int read = parse(&spec->arena, text, &root, found);
+    if (read < 0)
+        return GW_RAISE(read);
+    if (read == 0) {
+        const struct gwc_spec_reader reader = {spec, found, gw_node_get(root, "spec")};
+
+        GW_TRY(read_manifest(&reader, root));
+    }
+    if (gw_problems_any(found))
+        return GWC_SPEC_BAD;
+    *ret_spec = GW_TAKE(spec);
     return 0;
 }
 
 int gwc_spec_read(struct gw_view text, struct gwc_spec **ret_spec, struct gw_problems *problems)
 {
-    GW_AUTO(gwc_spec_freep) struct gwc_spec *spec = calloc(1, sizeof(*spec));
     /* Its own list: the caller's may hold problems of something else. */
     GW_AUTO(gw_problems_done) struct gw_problems found = {.file = problems->file};
-    const struct gw_node *root = NULL;
+    int read = spec_read(gw_yaml_read, text, ret_spec, &found);
 
-    if (spec == NULL)
-        return GW_RAISE(-ENOMEM);
-    int read = gw_yaml_read(&spec->arena, text, &root, &found);
-    if (read < 0)
-        return GW_RAISE(read);
-    if (read == 0) {
-        const struct gwc_spec_reader reader = {spec, &found, gw_node_get(root, "spec")};
-
-        GW_TRY(read_manifest(&reader, root));
-    }
     gw_problems_append(problems, &found);
-    if (gw_problems_any(&found))
-        return GWC_SPEC_BAD;
-    *ret_spec = GW_TAKE(spec);
-    return 0;
+    return read;
+}
+
+int gwc_spec_read_object(struct gw_view json, struct gwc_spec **ret_spec, struct gw_problems *problems)
+{
+    GW_AUTO(gw_problems_done) struct gw_problems found = {.file = problems->file};
+    int read = spec_read(gw_json_read, json, ret_spec, &found);
+
+    for (size_t i = 0; i < found.count; i++)
+        found.items[i].line = 0;
+    gw_problems_append(problems, &found);
+    return read;
 }
 
 struct gwc_spec *gwc_spec_free(struct gwc_spec *spec)

@@ -1,5 +1,4 @@
-/* The Gateway spec: what a gateway is, read from a file (later also from the custom resource of the same
- * shape). Argo's v0.11 and v0.16 fields are understood: type, processorPort, eventProtocol, watchers.sensors,
+/* The Gateway spec: what a gateway is, read from a file or from the custom resource of the same shape. Argo's v0.11 and v0.16 fields are understood: type, processorPort, eventProtocol, watchers.sensors,
  * watchers.gateways, subscribers.http, eventSource, eventSourceRef; pod-shaping fields (template, service,
  * replica) are accepted and unused. */
 #ifndef GWC_SPEC_H
@@ -66,13 +65,24 @@ struct gwc_spec {
     struct gwc_watcher_spec *watchers;
     size_t watchers_count;
     struct gwc_outbox_spec outbox;
+    struct {
+        const char *namespace_; /* NULL: not said, nor is the gateway's own */
+        const char *name;       /* NULL: no ConfigMap is named */
+    } event_source;
 };
+
+/* What Argo's environment says where a manifest does not. Process-wide, borrowed; NULL: Argo's own defaults, "default" and
+ * "9300". A port of another form counts as none. */
+void gwc_spec_set_defaults(const char *namespace_, const char *server_port);
 
 /* Reads a Gateway manifest (YAML text). 0; verdict GWC_SPEC_BAD: problems say why, *ret_spec untouched; < 0
  * no memory. */
 enum { GWC_SPEC_BAD = 1 };
 int gwc_spec_read(struct gw_view text, struct gwc_spec **ret_spec,
                   struct gw_problems *problems) GW_MUST_CHECK;
+/* The same for a Gateway as the API server writes it (JSON); its lines say nothing, so problems have none. */
+int gwc_spec_read_object(struct gw_view json, struct gwc_spec **ret_spec,
+                         struct gw_problems *problems) GW_MUST_CHECK;
 struct gwc_spec *gwc_spec_free(struct gwc_spec *spec);
 GW_DEFINE_CLEANUP(struct gwc_spec *, gwc_spec_free)
 
