@@ -24,16 +24,16 @@ static int object_parse(struct gwc_origin_name *name, const char *prefix, const 
                          text, prefix, prefix);
     if (slash != NULL && !gw_dns_label_valid(namespace_))
         return GW_REFUSE(-EINVAL, reason,
-                         "\"%.*s\" in \"%s%s\" is not a namespace: at most 63 lower-case letters, digits and "
-                         "'-' make one, "
-                         "with a letter or digit at both ends",
-                         (int)GW_MIN(namespace_.size, (size_t)GWC_ORIGIN_NAME_MAX), text, prefix, text);
+                         "\"%.*s\" is not a namespace: at most 63 lower-case letters, digits and '-' make "
+                         "one, with a letter or "
+                         "digit at both ends",
+                         (int)GW_MIN(namespace_.size, (size_t)GWC_ORIGIN_NAME_MAX), text);
     if (!gw_dns_name_valid(gw_view_text(object)))
         return GW_REFUSE(-EINVAL, reason,
-                         "\"%s\" in \"%s%s\" is not a name: at most 253 lower-case letters, digits, '-' and "
-                         "'.' make one, with "
-                         "a letter or digit at both ends of each part between dots",
-                         object, prefix, text);
+                         "\"%.*s\" is not a name: at most 253 lower-case letters, digits, '-' and '.' make "
+                         "one, with a letter or "
+                         "digit at both ends of each part between dots",
+                         GWC_ORIGIN_NAME_MAX, object);
     memcpy(name->namespace_, namespace_.data, namespace_.size);
     strcpy(name->name, object);
     return 0;

@@ -270,6 +270,56 @@ static void a_mounted_directory_is_read(void **state)
     assert_int_equal(problems.items[0].line, 2);
 }
 
+static void a_config_map_of_the_api_server_has_lines_within_its_entries(void **state)
+{
+    static const char json[] =
+        "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"events\",\"uid\":\"6b7d\","
+        "\"managedFields\":"
+        "[{\"manager\":\"kubectl\"}]},\"immutable\":false,\"binaryData\":{\"logo\":\"AAAA\"},\"data\":{"
+        "\"webhook.orders\":\"port: 1\\n\","
+        "\"calendar.bad\":\"a: 1\\nb: [1\\n\",\"calendar.none\":\"\",\"tick\":\"{}\"}}";
+    GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
+    GW_AUTO(gwc_sources_freep) struct gwc_sources *sources = NULL;
+    const struct gw_problem *syntax = NULL;
+
+    (void)state;
+    assert_int_equal(
+        gwc_sources_read_object(gw_view_text(json), "configmap shop/events", &both, &sources, &problems), 0);
+    assert_int_equal(sources->count, 1);
+    assert_string_equal(sources->items[0].key, "webhook.orders");
+    assert_string_equal(sources->items[0].file, "configmap shop/events, webhook.orders");
+    assert_int_equal(sources->items[0].line, 1);
+    assert_true(gw_view_is(sources->items[0].config, "port: 1\n"));
+    assert_int_equal(sources->bad_count, 3);
+    assert_int_equal(problems.count, 4); /* three entries, and what is binary */
+    for (size_t i = 0; i < problems.count; i++)
+        if (strcmp(problems.items[i].path, "calendar.bad") == 0)
+            syntax = &problems.items[i];
+    assert_non_null(syntax);
+    assert_string_equal(syntax->file, "configmap shop/events, calendar.bad");
+    assert_in_range(syntax->line, 2, 3);
+    assert_int_equal(sources->bad[2].line, 0); /* a key without its type is at no line */
+}
+
+static void an_object_that_is_no_config_map_is_refused(void **state)
+{
+    static const char *const texts[] = {"", "{", "[]", "{\"kind\":\"Secret\",\"apiVersion\":\"v1\"}",
+                                        "{\"kind\":\"ConfigMap\",\"data\":[]}"};
+
+    (void)state;
+    for (size_t i = 0; i < GW_COUNT_OF(texts); i++) {
+        GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
+        struct gwc_sources *sources = NULL;
+
+        assert_int_equal(gwc_sources_read_object(gw_view_text(texts[i]), "configmap a/b", &both, &sources,
+                                                 &problems),
+                         GWC_SOURCES_BAD);
+        assert_null(sources);
+        assert_int_equal(problems.count, 1);
+        assert_string_equal(problems.items[0].file, "configmap a/b");
+    }
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -296,6 +346,8 @@ int main(void)
         cmocka_unit_test(no_entries_and_binary_ones),
         cmocka_unit_test(more_entries_than_the_limit_are_refused),
         cmocka_unit_test(a_mounted_directory_is_read),
+        cmocka_unit_test(a_config_map_of_the_api_server_has_lines_within_its_entries),
+        cmocka_unit_test(an_object_that_is_no_config_map_is_refused),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -171,6 +171,95 @@ static void a_gateway_of_argo_0_16_is_understood(void **state)
     assert_int_equal(spec->watchers[0].mode, GW_EVENT_LEGACY_03_JSON);
 }
 
+#define OBJECT                                                                                               \
+    "{\"apiVersion\":\"argoproj.io/v1alpha1\",\"kind\":\"Gateway\",\"metadata\":{\"name\":\"shop\","         \
+    "\"namespace\":\"argo-events\",\"uid\":\"6b7d\",\"resourceVersion\":\"7\",\"generation\":2,"             \
+    "\"managedFields\":"                                                                                     \
+    "[{\"manager\":\"kubectl\",\"fieldsV1\":{\"f:spec\":{}}}]},\"status\":{\"phase\":\"Running\"},\"spec\":"
+
+static void a_gateway_of_the_api_server_is_the_same_as_that_of_a_file(void **state)
+{
+    GW_AUTO(gw_problems_done) struct gw_problems problems = {.file = "gateway argo-events/shop"};
+    GW_AUTO(gwc_spec_freep) struct gwc_spec *spec = NULL;
+    static const char good[] =
+        OBJECT "{\"type\":\"webhook\",\"processorPort\":\"9330\",\"eventSource\":\"events\","
+               "\"subscribers\":{\"http\":[\"http://a/\"]}}}";
+    static const char bad[] = OBJECT "{\"type\":\"webhook\",\"subscriber\":{}}}";
+
+    (void)state;
+    assert_int_equal(gwc_spec_read_object(gw_view_text(good), &spec, &problems), 0);
+    assert_string_equal(spec->name, "shop");
+    assert_string_equal(spec->namespace_, "argo-events");
+    assert_string_equal(spec->servers[0].address, "127.0.0.1:9330");
+    assert_string_equal(spec->watchers[0].url, "http://a/");
+    spec = gwc_spec_free(spec);
+    assert_int_equal(gwc_spec_read_object(gw_view_text(bad), &spec, &problems), GWC_SPEC_BAD);
+    assert_null(spec);
+    assert_int_equal(problems.count, 1);
+    assert_string_equal(problems.items[0].path, "spec.subscriber");
+    assert_string_equal(problems.items[0].file, "gateway argo-events/shop");
+    assert_int_equal(problems.items[0].line, 0); /* of one line of JSON there is nothing to say */
+    gw_problems_done(&problems);
+    assert_int_equal(gwc_spec_read_object(gw_view_text("[]"), &spec, &problems), GWC_SPEC_BAD);
+    assert_int_equal(gwc_spec_read_object(gw_view_text("{"), &spec, &problems), GWC_SPEC_BAD);
+}
+
+static void assert_config_map(const char *text, const char *namespace_, const char *name)
+{
+    GW_AUTO(gwc_spec_freep) struct gwc_spec *spec = read_good(text);
+
+    assert_string_equal(spec->event_source.name, name);
+    if (namespace_ == NULL)
+        assert_null(spec->event_source.namespace_);
+    else
+        assert_string_equal(spec->event_source.namespace_, namespace_);
+}
+
+#define HEAD_IN_NAMESPACE                                                                                    \
+    "apiVersion: argoproj.io/v1alpha1\nkind: Gateway\nmetadata: {name: shop, namespace: "                    \
+    "argo-events}\nspec:\n"
+
+static void argo_names_the_config_map_in_the_spec(void **state)
+{
+    (void)state;
+    assert_config_map(HEAD SERVERS "  eventSource: events\n", NULL, "events");
+    assert_config_map(HEAD_IN_NAMESPACE SERVERS "  eventSource: events\n", "argo-events", "events");
+    assert_config_map(HEAD_IN_NAMESPACE SERVERS "  eventSource: other/events\n", "other", "events");
+    assert_config_map(HEAD SERVERS "  configMap: other/events\n", "other", "events");
+    assert_config_map(HEAD SERVERS "  eventSourceRef: {name: events}\n", NULL, "events");
+    assert_config_map(HEAD_IN_NAMESPACE SERVERS "  eventSourceRef: {name: events}\n", "argo-events",
+                      "events");
+    assert_config_map(HEAD_IN_NAMESPACE SERVERS "  eventSourceRef: {name: events, namespace: other}\n",
+                      "other", "events");
+    GW_AUTO(gwc_spec_freep) struct gwc_spec *none = read_good(HEAD SERVERS);
+    assert_null(none->event_source.name);
+    assert_bad(HEAD SERVERS "  eventSource: Shop_Events\n", "spec.eventSource", 6,
+               "not the name of a ConfigMap");
+    assert_bad(HEAD SERVERS "  configMap: a/b/c\n", "spec.configMap", 6, "not the name of a ConfigMap");
+    assert_bad(HEAD SERVERS "  eventSource: /events\n", "spec.eventSource", 6, "\"\" is not a namespace");
+    assert_bad(HEAD SERVERS "  eventSourceRef: {name: events, namespace: a.b}\n", "spec.eventSourceRef", 6,
+               "\"a.b\" is not a namespace");
+    assert_bad(HEAD SERVERS "  eventSourceRef: {namespace: other}\n", "spec.eventSourceRef.name", 6,
+               "missing");
+    assert_bad(HEAD SERVERS "  eventSource: a\n  eventSourceRef: {name: a}\n", "spec.eventSource", 6,
+               "given too");
+}
+
+static void the_environment_says_what_the_manifest_does_not(void **state)
+{
+    (void)state;
+    gwc_spec_set_defaults("argo-events", "9331");
+    GW_AUTO(gwc_spec_freep) struct gwc_spec *spec = read_good(HEAD "  type: webhook\n");
+    gwc_spec_set_defaults(NULL, "many");
+    GW_AUTO(gwc_spec_freep) struct gwc_spec *plain = read_good(HEAD "  type: webhook\n");
+    gwc_spec_set_defaults(NULL, NULL);
+
+    assert_string_equal(spec->namespace_, "argo-events");
+    assert_string_equal(spec->servers[0].address, "127.0.0.1:9331");
+    assert_string_equal(plain->namespace_, "default");
+    assert_string_equal(plain->servers[0].address, "127.0.0.1:9300");
+}
+
 static void no_watchers_is_fine(void **state)
 {
     GW_AUTO(gwc_spec_freep) struct gwc_spec *spec = read_good(HEAD SERVERS);
@@ -355,6 +444,9 @@ int main(void)
         cmocka_unit_test(every_option_is_taken),
         cmocka_unit_test(a_gateway_of_argo_0_11_is_understood),
         cmocka_unit_test(a_gateway_of_argo_0_16_is_understood),
+        cmocka_unit_test(a_gateway_of_the_api_server_is_the_same_as_that_of_a_file),
+        cmocka_unit_test(argo_names_the_config_map_in_the_spec),
+        cmocka_unit_test(the_environment_says_what_the_manifest_does_not),
         cmocka_unit_test(no_watchers_is_fine),
         cmocka_unit_test(a_bad_manifest_is_refused_in_words),
         cmocka_unit_test(bad_servers_are_refused_in_words),

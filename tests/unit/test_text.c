@@ -405,12 +405,41 @@ static void equality_in_constant_time_is_equality(void **state GW_UNUSED)
     assert_true(gw_equal_constant_time(gw_view_text(""), gw_view(NULL, 0)));
 }
 
+static void names_of_objects_are_those_of_rfc_1123(void **state)
+{
+    static const char *const labels[] = {"a", "0", "shop", "shop-2", "a--b"};
+    static const char *const names[] = {"a.b", "kube-root-ca.crt", "v1alpha1.shop-2.example.org"};
+    static const char *const neither[] = {"",  "-",  "-a", "a-",   "A",    "a_b",  "a/b",
+                                          ".", ".a", "a.", "a..b", "a.-b", "a-.b", "ä"};
+    char text[255];
+
+    (void)state;
+    for (size_t i = 0; i < GW_COUNT_OF(labels); i++) {
+        assert_true(gw_dns_label_valid(gw_view_text(labels[i])));
+        assert_true(gw_dns_name_valid(gw_view_text(labels[i])));
+    }
+    for (size_t i = 0; i < GW_COUNT_OF(names); i++) {
+        assert_false(gw_dns_label_valid(gw_view_text(names[i])));
+        assert_true(gw_dns_name_valid(gw_view_text(names[i])));
+    }
+    for (size_t i = 0; i < GW_COUNT_OF(neither); i++) {
+        assert_false(gw_dns_label_valid(gw_view_text(neither[i])));
+        assert_false(gw_dns_name_valid(gw_view_text(neither[i])));
+    }
+    memset(text, 'a', sizeof(text));
+    assert_true(gw_dns_label_valid(gw_view(text, 63)));
+    assert_false(gw_dns_label_valid(gw_view(text, 64)));
+    assert_true(gw_dns_name_valid(gw_view(text, 253)));
+    assert_false(gw_dns_name_valid(gw_view(text, 254)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(utf8_is_checked_to_the_letter),
         cmocka_unit_test(every_character_is_valid_and_no_surrogate_is),
         cmocka_unit_test(the_nearest_name_is_found),
+        cmocka_unit_test(names_of_objects_are_those_of_rfc_1123),
         cmocka_unit_test(numbers_are_whole_and_bounded),
         cmocka_unit_test(sizes_are_read_as_people_write_them),
         cmocka_unit_test(durations_are_read_as_go_reads_them),
