@@ -7,8 +7,12 @@
  *     └────────────────┘                             └──────────────────────────────┘◀┘ from the last version seen
  *       403, 5xx, cut: back-off 0.8 s × 2 … 30 s with jitter, words to state(); Retry-After is honoured
  *
+ * A watch that broke is not resumed before one object was listed: so it is known at once that the API server is back, and
+ * noticed when its history is another one (an etcd that was restored from a backup would say nothing, for hours).
+ *
  * It keeps, for each object, its names, uid and resourceVersion: what comparing needs, and no more; with `keeps_nothing` not
- * even that. Memory is bounded by one page, or the longest line of a watch. Loop thread only. */
+ * even that. Memory is bounded by one page, or the longest line of a watch. Loop thread only.
+ * It needs the verbs list and watch; with `name` a Role that names the object is enough. */
 #ifndef GW_KUBE_WATCH_H
 #define GW_KUBE_WATCH_H
 
@@ -22,7 +26,7 @@ enum gw_kube_change { GW_KUBE_ADDED, GW_KUBE_MODIFIED, GW_KUBE_DELETED };
 struct gw_kube_object {
     enum gw_kube_change change;
     const char *namespace_, *name, *uid, *resource_version; /* namespace_ "" for cluster-wide kinds */
-    /* The object as the API server wrote it. Empty: DELETED, found missing when lists were compared; its last state is
+    /* The object as the API server wrote it; the JSON is not checked here. Empty: DELETED, found missing when lists were compared; its last state is
      * not known here. A list's items carry no apiVersion and kind on the wire; here they are filled in. */
     struct gw_view json;
     bool listed; /* from a list rather than a watch */
@@ -41,7 +45,10 @@ struct gw_kube_watch_options {
     /* Keeps nothing of the objects: each list tells all that there is, as ADDED; what is gone is the user's to find, between
      * listing() and synced(). For users who keep more than we would. gw_kube_watch_count() is 0 then. */
     bool keeps_nothing;
-    size_t page_max; /* objects of one page; 0: 500 */
+    size_t page_max; /* objects of one page; 0: 500; fewer are asked for when a page has over 64 MiB */
+    int64_t
+        silent_ms; /* a watch without a byte for so long is dead (bookmarks come about each minute); 0: 2 minutes */
+    bool secret; /* the bytes are wiped as soon as they were told */
 
     /* An object came, changed or went. An object that was deleted and made again between two lists gives DELETED, then ADDED.
      * gw_kube_watch_close() may be called from within any of these. */
@@ -53,7 +60,8 @@ struct gw_kube_watch_options {
     void (*synced)(void *user, const char *list_version);
     /* A bookmark, or the version of a finished list: everything up to it was told. May be NULL. */
     void (*progressed)(void *user, const char *resource_version);
-    /* Well, or not, with words ("configmaps is forbidden: …; next attempt in 4 s"). Told when it changes. May be NULL. */
+    /* Well (words ""), or not ("configmaps is forbidden: …; next attempt in 4 s"). Told when it changes. A watch that ends
+     * and goes on at the first or second attempt was well all the time. May be NULL. */
     void (*state)(void *user, bool well, const char *words);
     void *user;
 };
