@@ -200,7 +200,7 @@ enum gw_kube_news gw_kube_known_compare(const struct gw_kube_known *known, const
 int gw_kube_known_put(struct gw_kube_known *known, const struct gw_kube_id *id)
 {
     uint32_t hash = names_hash(known, id->namespace_, id->name);
-    struct gw_kube_entry *entry, **slot;
+    struct gw_kube_entry *entry = NULL, **slot;
 
     if ((known->count + 1) * 4 > known->capacity * 3)
         GW_TRY(table_resize(known, known->capacity * 2));

@@ -214,16 +214,20 @@ static void page_version(const struct gw_kube_watch *watch, struct gw_bytes *pat
     gw_kube_quote(path, gw_kube_watch_version(watch));
 }
 
-/* A page that is too large: of fewer objects it will not be. */
+static void on_list_done(void *user, const struct gw_kube_answer *answer);
+static void page_send(struct gw_kube_watch *watch, size_t objects_max,
+                      void (*done)(void *user, const struct gw_kube_answer *answer));
+
+/* The same page with fewer objects will be smaller, unless it is one object that is too large. */
 static void page_too_large(struct gw_kube_watch *watch)
 {
-    if (watch->page_max == 1) {
+    if (watch->step == WATCH_PROBE || watch->page_max == 1) {
         watch_fail(watch, watch->step, "the API server has an object of over 64 MiB", -1, false);
         return;
     }
     watch->page_max = watch->page_max == 0 ? PAGE_MAX : GW_MAX(watch->page_max / 8, (size_t)1);
     watch_cancel(watch);
-    step_begin(watch, watch->step);
+    page_send(watch, watch->page_max, on_list_done);
 }
 
 static void on_page_bytes(void *user, struct gw_view bytes)
@@ -263,14 +267,16 @@ static void page_send(struct gw_kube_watch *watch, size_t objects_max,
               done);
 }
 
+/* What the whole page says of itself; false: nothing, and that is answered. */
 static bool page_meta(struct gw_kube_watch *watch, struct gw_kube_meta *ret_meta)
 {
-    if (!watch->text.failed && gw_kube_meta_read(gw_bytes_view(&watch->text), &watch->meta_room, ret_meta))
+    const char *words = "what the API server sent is not a list";
+
+    if (watch->text.failed)
+        words = "there is no memory for a list of this size";
+    else if (gw_kube_meta_read(gw_bytes_view(&watch->text), &watch->meta_room, ret_meta))
         return true;
-    watch_fail(watch, watch->step,
-               watch->text.failed ? "there is no memory for a list of this size"
-                                  : "what the API server sent is not a list",
-               -1, false);
+    watch_fail(watch, watch->step, words, -1, false);
     return false;
 }
 
@@ -305,15 +311,16 @@ static void list_finish(struct gw_kube_watch *watch, const char *version)
     watch_reached(watch, true);
 }
 
-static void on_list_done(void *user, const struct gw_kube_answer *answer);
-
 static void list_page(struct gw_kube_watch *watch)
 {
     struct gw_kube_meta meta;
+    int verdict;
 
     watch->heard = true;
-    if (verdict_answered(watch, watch_take_page(watch, gw_bytes_view(&watch->text))) ||
-        !page_meta(watch, &meta))
+    if (!page_meta(watch, &meta))
+        return;
+    verdict = watch_take_page(watch, gw_bytes_view(&watch->text));
+    if (verdict_answered(watch, verdict) || !page_meta(watch, &meta)) /* read again: the items went over it */
         return;
     watch_text_set(&watch->continue_, meta.continue_);
     if (watch->continue_.size == 0)
@@ -330,6 +337,7 @@ static void list_expired(struct gw_kube_watch *watch)
 {
     if (!watch->list_held)
         watch->page_max = 0;
+    gw_bytes_clear(&watch->continue_);
     watch_fail(watch, WATCH_LIST, "the list took too long: the API server forgot how to go on with it", -1,
                true);
 }
