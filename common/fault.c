@@ -2,6 +2,7 @@
 #include "common/fault.h"
 
 #include "common/bytes.h"
+#include "common/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -80,16 +81,6 @@ const char *gw_fault_trace(void)
     return trace.text;
 }
 
-/* The largest size that does not end within a UTF-8 character. */
-static size_t cut_at_character(const char *text, size_t size)
-{
-    size_t start = size;
-
-    while (start > 0 && ((unsigned char)text[start] & 0xC0) == 0x80)
-        start--;
-    return size - start > 3 ? size : start;
-}
-
 static void GW_PRINTF(2, 0)
     reason_set_arguments(struct gw_reason *reason, const char *format, va_list arguments)
 {
@@ -101,7 +92,7 @@ static void GW_PRINTF(2, 0)
         return;
     size_t kept = (size_t)size;
     if (kept >= GW_REASON_MAX)
-        kept = cut_at_character(text, GW_REASON_MAX - 1);
+        kept = gw_utf8_cut(gw_view(text, GW_REASON_MAX), GW_REASON_MAX - 1).size;
     memcpy(reason->text, text, kept);
     reason->text[kept] = '\0';
 }

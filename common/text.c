@@ -37,6 +37,17 @@ static size_t utf8_character(const unsigned char *at, size_t size)
     return need;
 }
 
+struct gw_view gw_utf8_cut(struct gw_view text, size_t max)
+{
+    size_t start = max;
+
+    if (text.size <= max)
+        return text;
+    while (start > 0 && ((unsigned char)text.data[start] & 0xC0) == 0x80)
+        start--;
+    return gw_view(text.data, max - start > 3 ? max : start); /* so many cannot belong to a character */
+}
+
 bool gw_utf8_valid(struct gw_view text)
 {
     const unsigned char *at = (const unsigned char *)text.data;

@@ -6,6 +6,8 @@
 
 /* Well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool gw_utf8_valid(struct gw_view text);
+/* At most `max` bytes of it, without the half of a character at the end. */
+struct gw_view gw_utf8_cut(struct gw_view text, size_t max);
 
 /* The candidate nearest to `word` by Damerau-Levenshtein distance, ASCII case not counting; NULL when none is near
  * (over a third of the length away). `candidates` ends with NULL. */

@@ -78,7 +78,7 @@ static const char status_counts[] =
     "                format: date-time\n"
     "                nullable: true\n"
     "              observedGeneration:\n"
-    "                description: the metadata.generation of the spec that is in force\n"
+    "                description: the newest metadata.generation that was judged: in force, or refused\n"
     "                type: integer\n"
     "                format: int64\n"
     "              type:\n"
@@ -97,7 +97,7 @@ static const char status_counts[] =
 
 static const char status_conditions[] =
     "              conditions:\n"
-    "                description: Ready, SourcesRunning, WatchersReachable\n"
+    "                description: Ready, ConfigurationAccepted, SourcesRunning, WatchersReachable\n"
     "                type: array\n"
     "                x-kubernetes-list-type: map\n"
     "                x-kubernetes-list-map-keys: [type]\n"
@@ -191,8 +191,7 @@ static const char status_watchers[] =
     "                  x-kubernetes-preserve-unknown-fields: true\n"
     "                  properties:\n"
     "                    state:\n"
-    "                      description: ok; failing while its circuit is open; invalid when it cannot be "
-    "used\n"
+    "                      description: ok, failing, or invalid when it cannot be used\n"
     "                      type: string\n"
     "                    message:\n"
     "                      description: why it is in this state\n"

@@ -10,6 +10,16 @@
 
 #include <cmocka.h>
 
+static void text_is_cut_between_characters(void **state GW_UNUSED)
+{
+    struct gw_view text = gw_view_text("a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80z"); /* 1, 2, 3, 4, 1 bytes */
+    static const size_t kept[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11, 11};
+
+    for (size_t max = 0; max < GW_COUNT_OF(kept); max++)
+        assert_int_equal(gw_utf8_cut(text, max).size, kept[max]);
+    assert_int_equal(gw_utf8_cut(gw_view_text("\x80\x80\x80\x80\x80\x80"), 5).size, 5);
+}
+
 static void utf8_is_checked_to_the_letter(void **state GW_UNUSED)
 {
     static const char *const good[] = {"",
@@ -437,6 +447,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(utf8_is_checked_to_the_letter),
+        cmocka_unit_test(text_is_cut_between_characters),
         cmocka_unit_test(every_character_is_valid_and_no_surrogate_is),
         cmocka_unit_test(the_nearest_name_is_found),
         cmocka_unit_test(names_of_objects_are_those_of_rfc_1123),
