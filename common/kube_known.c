@@ -1,4 +1,4 @@
-/* What is known of a collection: an open-addressed table of small blocks, one an object. 50,000 objects take about 6 MB. */
+/* What is known of a collection: an open-addressed table of small blocks, one an object. 50,000 objects take about 7 MB. */
 #include "common/kube_known.h"
 
 #include "common/clock.h"
