@@ -53,8 +53,7 @@ static const char head[] =
     "          metadata:\n"
     "            type: object\n"
     "          spec:\n"
-    "            description: What the gateway is. The fields are those of the file "
-    "(docs/configuration.md).\n";
+    "            description: What the gateway is, with the fields of the file.\n";
 
 /* What a gateway-client writes, and room for what others do. updateTime is nullable because Argo's clients write null.
  * Nodes and watchers are atomic: their thousands of fields have one writer, and need no owner each in managedFields. */
@@ -65,9 +64,7 @@ static const char status_counts[] =
     "            x-kubernetes-preserve-unknown-fields: true\n"
     "            properties:\n"
     "              phase:\n"
-    "                description: Running; Error while an event source, a watcher or the configuration is "
-    "not well;\n"
-    "                  Completed when the gateway has ended; empty before it runs\n"
+    "                description: Running; Error while something is not well; Completed at its end\n"
     "                type: string\n"
     "              message:\n"
     "                description: why it is in this phase\n"
@@ -171,8 +168,7 @@ static const char status_nodes[] =
     "                      format: date-time\n"
     "                      nullable: true\n"
     "                    events:\n"
-    "                      description: events received since the gateway-client began; may lag some seconds "
-    "behind\n"
+    "                      description: events received since the gateway-client began, some seconds ago\n"
     "                      type: integer\n"
     "                      format: int64\n"
     "                    lastEventTime:\n"
@@ -197,8 +193,7 @@ static const char status_watchers[] =
     "                      description: why it is in this state\n"
     "                      type: string\n"
     "                    delivered:\n"
-    "                      description: events delivered since the gateway-client began; may lag some "
-    "seconds behind\n"
+    "                      description: events delivered since the gateway-client began, some seconds ago\n"
     "                      type: integer\n"
     "                      format: int64\n"
     "                    pending:\n"
