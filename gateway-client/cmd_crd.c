@@ -75,7 +75,7 @@ static const char status_counts[] =
     "                format: date-time\n"
     "                nullable: true\n"
     "              observedGeneration:\n"
-    "                description: the newest metadata.generation that was judged: in force, or refused\n"
+    "                description: the newest metadata.generation that was judged, in force or refused\n"
     "                type: integer\n"
     "                format: int64\n"
     "              type:\n"
