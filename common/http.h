@@ -63,9 +63,13 @@ struct gw_http_request {
     void (*chunk)(void *user, struct gw_view bytes);
 };
 
+/* Which kind of fault, where a caller can do something about it. */
+enum gw_http_failure { GW_HTTP_NO_FAILURE, GW_HTTP_FAILED, GW_HTTP_TIMED_OUT, GW_HTTP_UNTRUSTED };
+
 struct gw_http_answer {
     int status;        /* HTTP status; 0: there was none, see `fault` */
     const char *fault; /* in words, with the host: "127.0.0.1:9300: connection refused"; "" when status > 0 */
+    enum gw_http_failure failure;
     int64_t retry_after_ms; /* of Retry-After (seconds or HTTP date); -1: none */
     struct gw_view body;    /* at most answer_max bytes are kept; borrowed during done() */
     bool truncated;         /* there were more */

@@ -177,6 +177,7 @@ static void on_quiet(void *user)
     }
     snprintf(words, sizeof(words), "no byte within %s",
              gw_duration_format(duration, call->idle_ms * GW_NS_PER_MS));
+    call->timed_out = true;
     http_call_break(call, words);
 }
 
@@ -292,7 +293,7 @@ static int call_prepare(struct gw_http_call *call, const struct gw_http_request 
     gw_bytes_clear(&call->answer);
     call->answer_size = 0;
     call->error[0] = '\0';
-    call->broken = false;
+    call->broken = call->timed_out = false;
     call->chunk = request->chunk;
     GW_TRY(call_path(call, request->path));
     GW_TRY(call_headers(call, request->headers));
@@ -495,6 +496,9 @@ static void answer_fill(struct gw_http_call *call, CURLcode result, struct gw_ht
     if (!answer_whole(call, result, status)) {
         fault_words(call, result, reason);
         answer->fault = reason->text;
+        answer->failure = call->timed_out || result == CURLE_OPERATION_TIMEDOUT ? GW_HTTP_TIMED_OUT
+                          : result == CURLE_PEER_FAILED_VERIFICATION            ? GW_HTTP_UNTRUSTED
+                                                                                : GW_HTTP_FAILED;
         return;
     }
     curl_easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &content_type);

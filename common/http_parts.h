@@ -54,8 +54,9 @@ struct gw_http_call {
     int64_t idle_ms, heard_ms;
     uint64_t heard_bytes;
     struct gw_http_call *arrived_next;
-    bool arrived; /* is in the client's list */
-    bool broken;  /* off before curl was through with it; `error` says why */
+    bool arrived;   /* is in the client's list */
+    bool timed_out; /* by idle_ms */
+    bool broken;    /* off before curl was through with it; `error` says why */
     enum gw_http_method method;
     bool prepared, with_body, with_path;
     char error[CURL_ERROR_SIZE];

@@ -61,6 +61,7 @@ struct gw_kube_answer {
     /* For people, one line: the API server's own words, or what is wrong with the connection; "" on 2xx.
      * A 403 names verb, resource and namespace, because the API server does. */
     const char *message;
+    bool too_large; /* status 0: the object had more than answer_max bytes; for a list: ask for fewer */
     int64_t retry_after_ms; /* Retry-After, or details.retryAfterSeconds; -1: none */
     struct gw_view body;    /* borrowed during done() */
 };

@@ -2,10 +2,8 @@
  * it changes. gRPC itself takes bad PEM without a word and then refuses every handshake. */
 #include "common/rpc_core.h"
 
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
+#include "common/pem.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -56,63 +54,25 @@ static int file_read(char **ret_text, const char *what, const char *path, struct
     return 0;
 }
 
-static X509 *pem_certificate(const char *text)
-{
-    BIO *memory = BIO_new_mem_buf(text, -1);
-    X509 *certificate = PEM_read_bio_X509(memory, NULL, NULL, NULL);
-
-    BIO_free(memory);
-    ERR_clear_error();
-    return certificate;
-}
-
-/* An encrypted key must not make OpenSSL ask on the terminal. */
-static int pem_no_password(char *buffer, int size, int writing, void *user)
-{
-    (void)buffer;
-    (void)size;
-    (void)writing;
-    (void)user;
-    return -1;
-}
-
-static EVP_PKEY *pem_key(const char *text)
-{
-    BIO *memory = BIO_new_mem_buf(text, -1);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(memory, NULL, pem_no_password, NULL);
-
-    BIO_free(memory);
-    ERR_clear_error();
-    return key;
-}
-
 static int certificate_check(const struct rpc_pem *pem, const struct gw_rpc_tls *tls,
                              struct gw_reason *reason)
 {
-    X509 *certificate = pem_certificate(pem->certificate);
-    EVP_PKEY *key = pem_key(pem->key);
-    int fault = 0;
+    struct gw_view certificate = gw_view_text(pem->certificate), key = gw_view_text(pem->key);
 
-    if (certificate == NULL)
-        fault = GW_REFUSE(-EINVAL, reason, "certificate %s: no PEM certificate in it", tls->certificate_file);
-    else if (key == NULL)
-        fault = GW_REFUSE(-EINVAL, reason, "private key %s: no unencrypted PEM key in it", tls->key_file);
-    else if (X509_check_private_key(certificate, key) != 1)
-        fault = GW_REFUSE(-EINVAL, reason, "private key %s does not belong to certificate %s", tls->key_file,
-                          tls->certificate_file);
-    X509_free(certificate);
-    EVP_PKEY_free(key);
-    ERR_clear_error();
-    return fault;
+    if (!gw_pem_has_certificate(certificate))
+        return GW_REFUSE(-EINVAL, reason, "certificate %s: no PEM certificate in it", tls->certificate_file);
+    if (!gw_pem_has_key(key))
+        return GW_REFUSE(-EINVAL, reason, "private key %s: no unencrypted PEM key in it", tls->key_file);
+    if (!gw_pem_belong(certificate, key))
+        return GW_REFUSE(-EINVAL, reason, "private key %s does not belong to certificate %s", tls->key_file,
+                         tls->certificate_file);
+    return 0;
 }
 
 static int ca_check(const struct rpc_pem *pem, const struct gw_rpc_tls *tls, struct gw_reason *reason)
 {
-    X509 *certificate = pem_certificate(pem->ca);
-
-    if (certificate == NULL)
+    if (!gw_pem_has_certificate(gw_view_text(pem->ca)))
         return GW_REFUSE(-EINVAL, reason, "CA certificates %s: no PEM certificate in it", tls->ca_file);
-    X509_free(certificate);
     return 0;
 }
 
