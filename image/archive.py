@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""archive.py LAYERS OUT.tar: packs the folders LAYERS/base and LAYERS/programs into an image, one layer each.
+"""archive.py LAYERS OUT.tar: packs the folders in LAYERS (base and programs, which image/build made) into an image, one layer
+each.
 
 The archive is an OCI image layout with Docker's manifest.json beside it, as `docker save` writes it: `ctr images import`,
 `podman load`, `docker load` and `skopeo copy oci-archive:` all read it. The same files give the same bytes, whoever packs
@@ -20,7 +21,6 @@ import time
 
 from base import OWNED_DIRECTORIES, USER
 
-LAYERS = {"base": "libraries, time zones, certificates, from Debian", "programs": "gateway-client and the gateway-servers"}
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "ppc64le": "ppc64le", "s390x": "s390x"}
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -84,44 +84,45 @@ def dumps(value):
     return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
 
 
-def configuration(version, revision, created, diffs):
+def configuration(options, created, folders, diffs):
     labels = {
         "org.opencontainers.image.title": "sluice",
         "org.opencontainers.image.description": "event gateways: gateway-client and its gateway-servers",
         "org.opencontainers.image.licenses": "Apache-2.0",
-        "org.opencontainers.image.version": version,
+        "org.opencontainers.image.version": options.version,
+        "org.opencontainers.image.revision": commit("%H") or "unknown",
         "org.opencontainers.image.created": created,
     }
-    if revision:
-        labels["org.opencontainers.image.revision"] = revision
     return {
         "created": created,
         "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
         "os": "linux",
-        "config": {"User": f"{USER}:{USER}", "Env": [f"PATH={PATH}"], "Cmd": ["gateway-client"], "WorkingDir": "/",
+        "config": {"User": f"{USER}:{USER}", "Env": [f"PATH={PATH}"], "Cmd": [options.command], "WorkingDir": "/",
                    "Labels": labels},
         "rootfs": {"type": "layers", "diff_ids": diffs},
-        "history": [{"created": created, "created_by": "./dev image --rootfs", "comment": words} for words in LAYERS.values()],
+        "history": [{"created": created, "created_by": "image/archive.py", "comment": folder.name} for folder in folders],
     }
 
 
 def main():
-    arguments = argparse.ArgumentParser(description="packs LAYERS/base and LAYERS/programs into an OCI archive")
+    arguments = argparse.ArgumentParser(description="packs the folders in LAYERS into an OCI archive, one layer each")
     arguments.add_argument("layers", type=pathlib.Path, metavar="LAYERS")
     arguments.add_argument("out", type=pathlib.Path, metavar="OUT.tar")
     arguments.add_argument("--name", required=True, help="the image's name, as in localhost/sluice:0.1.0")
     arguments.add_argument("--version", required=True)
+    arguments.add_argument("--command", default="gateway-client", help="what runs when nothing else is said")
     options = arguments.parse_args()
 
     when = int(os.environ.get("SOURCE_DATE_EPOCH") or commit("%ct") or 0)
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(when))
     archive, diffs, layers = Archive(), [], []
-    for name in LAYERS:
-        raw = pack_layer(options.layers / name)
+    folders = sorted(folder for folder in options.layers.iterdir() if folder.is_dir())
+    for folder in folders:
+        raw = pack_layer(folder)
         diffs.append("sha256:" + hashlib.sha256(raw).hexdigest())
         layers.append(archive.add("application/vnd.oci.image.layer.v1.tar+gzip", gzip.compress(raw, 6, mtime=0)))
     config = archive.add("application/vnd.oci.image.config.v1+json",
-                         dumps(configuration(options.version, commit("%H"), created, diffs)))
+                         dumps(configuration(options, created, folders, diffs)))
     manifest = archive.add("application/vnd.oci.image.manifest.v1+json",
                            dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
                                   "config": config, "layers": layers}),
@@ -136,7 +137,7 @@ def main():
         "index.json": dumps({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [manifest]}),
         "manifest.json": dumps([{"Config": blob(config), "RepoTags": [options.name], "Layers": [blob(layer) for layer in layers]}]),
     })
-    sizes = ", ".join(f"{name} {layer['size'] / 1e6:.1f} MB" for name, layer in zip(LAYERS, layers))
+    sizes = ", ".join(f"{folder.name} {layer['size'] / 1e6:.1f} MB" for folder, layer in zip(folders, layers))
     print(f"{options.out}: {options.name}, {options.out.stat().st_size / 1e6:.1f} MB compressed ({sizes})")
 
 
