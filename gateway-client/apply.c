@@ -61,8 +61,14 @@ static void watcher_open(struct gwc_client *client, struct gwc_watcher *watcher)
 {
     struct gw_reason reason = {""};
 
-    if (gwc_delivery_open(&watcher->delivery, client->loop, client->outbox, client->http, watcher->spec,
-                          client->metrics, &reason) == 0) {
+    const struct gwc_transports transports = {.loop = client->loop,
+                                              .http = client->http,
+                                              .rpc = client->rpc,
+                                              .gateway = client->name,
+                                              .namespace_ = client->namespace_};
+
+    if (gwc_delivery_open(&watcher->delivery, client->outbox, &transports, watcher->spec, client->metrics,
+                          &reason) == 0) {
         gw_log(GW_LOG_INFO, "watcher", "watcher", watcher->spec->name, "url", watcher->spec->url, "mode",
                watcher->spec->mode_name, NULL);
         if (watcher->spec->insecure_skip_verify)

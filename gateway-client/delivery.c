@@ -87,8 +87,8 @@ static void on_cursor_timer(void *user)
     delivery_report_cursor(user);
 }
 
-static int delivery_prepare(struct gwc_delivery *delivery, struct gw_http *http, struct gw_metrics *metrics,
-                            struct gw_reason *reason)
+static int delivery_prepare(struct gwc_delivery *delivery, const struct gwc_transports *transports,
+                            struct gw_metrics *metrics, struct gw_reason *reason)
 {
     const struct gwc_watcher_spec *spec = delivery->spec;
 
@@ -101,23 +101,23 @@ static int delivery_prepare(struct gwc_delivery *delivery, struct gw_http *http,
     GW_TRY(delivery_heap_open(&delivery->waiting, DELIVERY_RETRIES_MAX));
     /* first the outbox: events that come while a file or a secret of the sink is still missing are kept for it */
     GW_TRY(delivery_begin(delivery));
-    return gwc_sink_http_open(&delivery->sink, http, spec, reason);
+    return gwc_sink_open(&delivery->sink, transports, spec, reason);
 }
 
-int gwc_delivery_open(struct gwc_delivery **ret_delivery, struct gw_loop *loop, struct gwc_outbox *outbox,
-                      struct gw_http *http, const struct gwc_watcher_spec *spec, struct gw_metrics *metrics,
-                      struct gw_reason *reason)
+int gwc_delivery_open(struct gwc_delivery **ret_delivery, struct gwc_outbox *outbox,
+                      const struct gwc_transports *transports, const struct gwc_watcher_spec *spec,
+                      struct gw_metrics *metrics, struct gw_reason *reason)
 {
     struct gwc_delivery *delivery = calloc(1, sizeof(*delivery));
     int fault;
 
     if (delivery == NULL)
         return GW_RAISE(-ENOMEM);
-    delivery->loop = loop;
+    delivery->loop = transports->loop;
     delivery->outbox = outbox;
     delivery->spec = spec;
     gw_reason_set(reason, "%s", "");
-    fault = delivery_prepare(delivery, http, metrics, reason);
+    fault = delivery_prepare(delivery, transports, metrics, reason);
     if (fault != 0) {
         if (reason != NULL && reason->text[0] == '\0')
             gw_reason_set(reason, "watcher %s: %s", spec->name, strerror(-fault));

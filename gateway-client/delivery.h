@@ -30,9 +30,9 @@ struct gwc_delivery_stats {
 
 /* Opens the watcher in the outbox and begins with what is undelivered. The spec is borrowed until close.
  * -EINVAL with words: URL, files, secrets; the outbox knows the watcher then, and keeps events for it until it can be opened. */
-int gwc_delivery_open(struct gwc_delivery **ret_delivery, struct gw_loop *loop, struct gwc_outbox *outbox,
-                      struct gw_http *http, const struct gwc_watcher_spec *spec, struct gw_metrics *metrics,
-                      struct gw_reason *reason) GW_MUST_CHECK;
+int gwc_delivery_open(struct gwc_delivery **ret_delivery, struct gwc_outbox *outbox,
+                      const struct gwc_transports *transports, const struct gwc_watcher_spec *spec,
+                      struct gw_metrics *metrics, struct gw_reason *reason) GW_MUST_CHECK;
 /* Attempts under way are abandoned (they will be made again). The cursor is handed to the outbox. */
 struct gwc_delivery *gwc_delivery_close(struct gwc_delivery *delivery);
 /* Stops new attempts; `true` when nothing is in flight any more. For a graceful end. */

@@ -1,8 +1,9 @@
-/* A sink: the transport to one watcher. One implementation each for http (sink_http.c), later nats and kafka. Loop thread. */
+/* A sink: the transport to one watcher. One implementation each: sink_http.c, sink_grpc.c. Loop thread. */
 #ifndef GWC_SINK_H
 #define GWC_SINK_H
 
 #include "common/http.h"
+#include "common/rpc_client.h"
 #include "gateway-client/spec.h"
 
 enum gwc_verdict {
@@ -13,7 +14,7 @@ enum gwc_verdict {
 
 struct gwc_answer {
     enum gwc_verdict verdict;
-    int status;             /* HTTP status; 0: no answer */
+    int status;             /* HTTP status, or what is like it; 0: no answer */
     int64_t retry_after_ms; /* -1: the watcher did not say */
     const char *reason;     /* in words; borrowed during done() */
     int64_t took_ms;
@@ -32,6 +33,19 @@ struct gwc_sink {
     const struct gwc_sink_ops *ops;
 };
 
+/* What sinks are made of; borrowed for their life. */
+struct gwc_transports {
+    struct gw_loop *loop;
+    struct gw_http *http;
+    struct gw_rpc_client *rpc;
+    const char *gateway, *namespace_; /* who sends */
+};
+
+/* As the spec's transport says. */
+int gwc_sink_open(struct gwc_sink **ret_sink, const struct gwc_transports *transports,
+                  const struct gwc_watcher_spec *spec, struct gw_reason *reason) GW_MUST_CHECK;
+int gwc_sink_grpc_open(struct gwc_sink **ret_sink, const struct gwc_transports *transports,
+                       const struct gwc_watcher_spec *spec, struct gw_reason *reason) GW_MUST_CHECK;
 int gwc_sink_http_open(struct gwc_sink **ret_sink, struct gw_http *http, const struct gwc_watcher_spec *spec,
                        struct gw_reason *reason) GW_MUST_CHECK;
 

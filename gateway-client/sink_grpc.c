@@ -134,8 +134,9 @@ static void sink_set_timer(struct sink_grpc *sink)
     if (sink->puts == NULL)
         gw_timer_stop(sink->timer);
     else
-        gw_timer_start(sink->timer, GW_MAX(sink->puts->sent_ms + sink->spec->timeout_ns / GW_NS_PER_MS - now_ms(),
-                                           INT64_C(0)));
+        gw_timer_start(sink->timer,
+                       GW_MAX(sink->puts->sent_ms + sink->spec->timeout_ns / GW_NS_PER_MS - now_ms(),
+                              INT64_C(0)));
 }
 
 static struct sink_put *sink_take(struct sink_grpc *sink, struct sink_put **link)
@@ -277,7 +278,8 @@ static int sink_grpc_send(struct gwc_sink *base, struct gw_event *const *events,
     *put = (struct sink_put){.number = ++sink->number, .sent_ms = now_ms(), .done = done, .user = user};
     int fault = sink_put(sink, events, count, put->number, &reason);
     if (fault < 0) {
-        snprintf(sink->words, sizeof(sink->words), "%s", reason.text[0] != '\0' ? reason.text : strerror(-fault));
+        snprintf(sink->words, sizeof(sink->words), "%s",
+                 reason.text[0] != '\0' ? reason.text : strerror(-fault));
         put->unsent = true; /* done() is not called from within send */
         gw_loop_post(sink->loop, &sink->task);
     }
@@ -384,7 +386,8 @@ static void on_time(void *user)
     char duration[GW_DURATION_MAX], words[96];
 
     sink->running = true;
-    snprintf(words, sizeof(words), "no answer within %s", gw_duration_format(duration, sink->spec->timeout_ns));
+    snprintf(words, sizeof(words), "no answer within %s",
+             gw_duration_format(duration, sink->spec->timeout_ns));
     if (sink->answered_ms > sink->puts->sent_ms)
         put_fail(sink, sink_take(sink, &sink->puts), words);
     else
@@ -404,8 +407,6 @@ static struct gwc_sink *sink_grpc_close(struct gwc_sink *base)
 
     if (sink == NULL)
         return NULL;
-    if (sink->stream != NULL && sink->puts == NULL)
-        gw_rpc_stream_half_close(sink->stream);
     sink_hang_up(sink);
     while (sink->puts != NULL)
         free(sink_take(sink, &sink->puts));

@@ -59,8 +59,8 @@ static void put_event(struct gw_arena *arena, const struct gw_event *event, Gate
     put_extensions(arena, fields, message, failed);
 }
 
-Gateway__V1__PutRequest *gwc_sink_put(struct gw_arena *arena, uint64_t number,
-                                      struct gw_event *const *events, size_t count)
+Gateway__V1__PutRequest *gwc_sink_put(struct gw_arena *arena, uint64_t number, struct gw_event *const *events,
+                                      size_t count)
 {
     Gateway__V1__PutRequest *request = gw_arena_alloc(arena, sizeof(*request));
     Gateway__V1__Put *put = gw_arena_alloc(arena, sizeof(*put));

@@ -7,7 +7,7 @@
 #include "proto/gateway/v1/sink.pb-c.h"
 
 /* A PutRequest whose texts live in the arena or in the events. NULL: no memory. */
-Gateway__V1__PutRequest *gwc_sink_put(struct gw_arena *arena, uint64_t number,
-                                      struct gw_event *const *events, size_t count) GW_MUST_CHECK;
+Gateway__V1__PutRequest *gwc_sink_put(struct gw_arena *arena, uint64_t number, struct gw_event *const *events,
+                                      size_t count) GW_MUST_CHECK;
 
 #endif

@@ -48,7 +48,7 @@ struct manifest {
         .name = (field), .kind = GW_SETTING_NODE, .offset = IN_SPEC(unused), .help = (words)                 \
     }
 
-static const struct gw_setting tls_settings[] = {
+const struct gw_setting gwc_spec_tls_settings[] = {
     {.name = "caFile",
      .kind = GW_SETTING_TEXT,
      .offset = offsetof(struct gw_rpc_tls, ca_file),
@@ -88,7 +88,7 @@ static const struct gw_setting server_settings[] = {
     {.name = "tls",
      .kind = GW_SETTING_SECTION,
      .offset = offsetof(struct gwc_server_spec, tls),
-     .table = tls_settings,
+     .table = gwc_spec_tls_settings,
      .present = offsetof(struct gwc_server_spec, tls.enabled) + 1,
      .help = "speak TLS"},
     {.name = "keepalive",

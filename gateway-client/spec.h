@@ -35,16 +35,23 @@ struct gwc_retry_spec {
     int64_t attempts_max; /* 0: no limit */
 };
 
+enum gwc_transport { GWC_TRANSPORT_HTTP, GWC_TRANSPORT_GRPC };
+/* Of one watcher: puts under way, and lines of metadata. */
+enum { GWC_SINK_GRPC_CONCURRENCY_MAX = 60, GWC_SINK_GRPC_METADATA_MAX = 32 };
+
 struct gwc_watcher_spec {
     const char *name; /* unique; names the cursor in the outbox */
-    const char *url;
+    enum gwc_transport transport;
+    const char *url;       /* grpc: made of the address */
+    const char *address;   /* grpc: host:port or unix:/path */
+    struct gw_rpc_tls tls; /* grpc */
     const char *mode_name;
     enum gw_event_mode mode;
     int64_t concurrency; /* requests in flight */
-    int64_t batch_max;   /* events in a request, mode batch */
+    int64_t batch_max;   /* events in a request, mode batch and grpc */
     int64_t timeout_ns;  /* of one attempt */
     struct gwc_retry_spec retry;
-    struct gw_setting_pairs headers;
+    struct gw_setting_pairs headers; /* grpc: metadata */
     struct gw_setting_secret bearer, username, password;
     const char *ca_file, *certificate_file, *key_file, *server_name;
     bool insecure_skip_verify;

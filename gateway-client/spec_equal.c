@@ -44,12 +44,13 @@ bool gwc_server_spec_equal(const struct gwc_server_spec *a, const struct gwc_ser
 
 bool gwc_watcher_spec_equal(const struct gwc_watcher_spec *a, const struct gwc_watcher_spec *b)
 {
-    return text_equal(a->name, b->name) && text_equal(a->url, b->url) && a->mode == b->mode &&
-           a->concurrency == b->concurrency && a->batch_max == b->batch_max &&
-           a->timeout_ns == b->timeout_ns && retry_equal(&a->retry, &b->retry) &&
-           pairs_equal(&a->headers, &b->headers) && secret_equal(&a->bearer, &b->bearer) &&
-           secret_equal(&a->username, &b->username) && secret_equal(&a->password, &b->password) &&
-           text_equal(a->ca_file, b->ca_file) && text_equal(a->certificate_file, b->certificate_file) &&
-           text_equal(a->key_file, b->key_file) && text_equal(a->server_name, b->server_name) &&
-           a->insecure_skip_verify == b->insecure_skip_verify && a->dead_letter == b->dead_letter;
+    return text_equal(a->name, b->name) && text_equal(a->url, b->url) && a->transport == b->transport &&
+           tls_equal(&a->tls, &b->tls) && a->mode == b->mode && a->concurrency == b->concurrency &&
+           a->batch_max == b->batch_max && a->timeout_ns == b->timeout_ns &&
+           retry_equal(&a->retry, &b->retry) && pairs_equal(&a->headers, &b->headers) &&
+           secret_equal(&a->bearer, &b->bearer) && secret_equal(&a->username, &b->username) &&
+           secret_equal(&a->password, &b->password) && text_equal(a->ca_file, b->ca_file) &&
+           text_equal(a->certificate_file, b->certificate_file) && text_equal(a->key_file, b->key_file) &&
+           text_equal(a->server_name, b->server_name) && a->insecure_skip_verify == b->insecure_skip_verify &&
+           a->dead_letter == b->dead_letter;
 }

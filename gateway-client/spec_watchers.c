@@ -13,7 +13,7 @@
 #define NS_PER_S  INT64_C(1000000000)
 #define NS_PER_H  (3600 * NS_PER_S)
 
-enum { WATCHERS_MAX = 1000, WATCHER_NAME_MAX = 500, WATCHER_PATH_MAX = 96 };
+enum { WATCHERS_MAX = 1000, WATCHER_NAME_MAX = 500 };
 
 /* ---- tables ---- */
 
@@ -81,7 +81,7 @@ static const struct gw_setting gateway_settings[] = {
     {0},
 };
 
-static const struct gw_setting retry_settings[] = {
+const struct gw_setting gwc_spec_retry_settings[] = {
     {.name = "initial",
      .kind = GW_SETTING_DURATION,
      .offset = IN_RETRY(initial_ns),
@@ -173,7 +173,7 @@ static const struct gw_setting watcher_settings[] = {
     {.name = "retry",
      .kind = GW_SETTING_SECTION,
      .offset = IN_WATCHER(retry),
-     .table = retry_settings,
+     .table = gwc_spec_retry_settings,
      .help = "when and how long it is tried again"},
     {.name = "deadLetter",
      .kind = GW_SETTING_BOOL,
@@ -224,6 +224,12 @@ const struct gw_setting gwc_spec_watchers_settings[] = {
      .table = watcher_settings,
      .size = sizeof(struct gwc_watcher_spec),
      .help = "any HTTP endpoint"},
+    {.name = "grpc",
+     .kind = GW_SETTING_SECTIONS,
+     .offset = IN_TARGETS(grpc),
+     .table = gwc_spec_grpc_settings,
+     .size = sizeof(struct gwc_watcher_spec),
+     .help = "processes that implement gateway.v1.Sink"},
     {.name = "sensors",
      .kind = GW_SETTING_SECTIONS,
      .offset = IN_TARGETS(sensors),
@@ -253,29 +259,20 @@ const struct gw_setting gwc_spec_subscribers_settings[] = {
 
 /* ---- one watcher ---- */
 
-/* Where a watcher stands in the manifest. */
-struct watcher_place {
-    const struct gwc_spec_reader *reader;
-    char path[WATCHER_PATH_MAX];
-    const struct gw_node *node; /* its entry; NULL: not found again */
-};
-
-static struct watcher_place place_of(const struct gwc_spec_reader *reader, const char *list, size_t index)
+static struct gwc_spec_place place_of(const struct gwc_spec_reader *reader, const char *list, size_t index)
 {
-    struct watcher_place place = {.reader = reader, .node = gwc_spec_entry(reader, list, index)};
+    struct gwc_spec_place place = {.reader = reader, .node = gwc_spec_entry(reader, list, index)};
 
     snprintf(place.path, sizeof(place.path), "spec.%s[%zu]", list, index);
     return place;
 }
 
-/* A problem of a field; of the whole entry, when that field is not written there. */
-static void GW_PRINTF(3, 4)
-    watcher_problem(const struct watcher_place *place, const char *field, const char *format, ...)
+void gwc_spec_problem(const struct gwc_spec_place *place, const char *field, const char *format, ...)
 {
     const struct gw_node *node = gw_node_get(place->node, field);
     int line = node != NULL ? node->line : place->node != NULL ? place->node->line : 0;
     struct gw_reason words = {""};
-    char path[WATCHER_PATH_MAX + 32];
+    char path[GWC_SPEC_PATH_MAX + 32];
     va_list arguments;
 
     va_start(arguments, format);
@@ -350,41 +347,42 @@ static bool header_is_ours(const char *name)
     return strncasecmp(name, "ce-", 3) == 0;
 }
 
-static void check_headers(const struct watcher_place *place, const struct gwc_watcher_spec *watcher)
+static void check_headers(const struct gwc_spec_place *place, const struct gwc_watcher_spec *watcher)
 {
     for (size_t i = 0; i < watcher->headers.count; i++) {
         const struct gw_setting_pair *header = &watcher->headers.items[i];
 
         if (!header_name_legal(header->name))
-            watcher_problem(place, "headers", "\"%s\" is not the name of a header", header->name);
+            gwc_spec_problem(place, "headers", "\"%s\" is not the name of a header", header->name);
         else if (header_is_ours(header->name))
-            watcher_problem(place, "headers",
-                            "the header %s follows from the event and its mode: leave it away", header->name);
+            gwc_spec_problem(place, "headers",
+                             "the header %s follows from the event and its mode: leave it away",
+                             header->name);
         else if (strcasecmp(header->name, "authorization") == 0 &&
                  (watcher->bearer.name != NULL || watcher->username.name != NULL))
-            watcher_problem(place, "headers",
-                            "the header Authorization is set by bearer or basic: give one of them");
+            gwc_spec_problem(place, "headers",
+                             "the header Authorization is set by bearer or basic: give one of them");
         for (const char *at = header->value; *at != '\0'; at++) {
             if (((unsigned char)*at < ' ' && *at != '\t') || *at == 0x7F) {
-                watcher_problem(place, "headers",
-                                "the value of %s has a line break or a control character in it",
-                                header->name);
+                gwc_spec_problem(place, "headers",
+                                 "the value of %s has a line break or a control character in it",
+                                 header->name);
                 break;
             }
         }
     }
 }
 
-static void check_tls(const struct watcher_place *place, const struct gwc_watcher_spec *watcher)
+static void check_tls(const struct gwc_spec_place *place, const struct gwc_watcher_spec *watcher)
 {
     bool any = watcher->ca_file != NULL || watcher->certificate_file != NULL || watcher->key_file != NULL ||
                watcher->server_name != NULL || watcher->insecure_skip_verify;
 
     if ((watcher->certificate_file == NULL) != (watcher->key_file == NULL))
-        watcher_problem(place, watcher->certificate_file == NULL ? "keyFile" : "certificateFile",
-                        "certificateFile and keyFile belong together: give both or none");
+        gwc_spec_problem(place, watcher->certificate_file == NULL ? "keyFile" : "certificateFile",
+                         "certificateFile and keyFile belong together: give both or none");
     if (any && strncasecmp(watcher->url, "http://", 7) == 0)
-        watcher_problem(
+        gwc_spec_problem(
             place, "url",
             "caFile, certificateFile, keyFile, serverName and insecureSkipVerify need an https:// URL");
 }
@@ -401,20 +399,23 @@ static bool watcher_name_legal(const char *name)
     return size > 0 && size <= WATCHER_NAME_MAX;
 }
 
-static void check_watcher(const struct watcher_place *place, const struct gwc_watcher_spec *watcher)
+static void check_watcher(const struct gwc_spec_place *place, const struct gwc_watcher_spec *watcher)
 {
-    const char *fault = url_fault(watcher->url);
-
     if (!watcher_name_legal(watcher->name))
-        watcher_problem(place, "name",
-                        "\"%s\" is not a name: 1 to %d characters without white space make one",
-                        watcher->name, WATCHER_NAME_MAX);
-    if (fault[0] != '\0')
-        watcher_problem(place, "url", "\"%s\" is not a URL that can be used: %s", watcher->url, fault);
-    if (watcher->bearer.name != NULL && watcher->username.name != NULL)
-        watcher_problem(place, "basic", "bearer and basic exclude each other: give one of them");
+        gwc_spec_problem(place, "name",
+                         "\"%s\" is not a name: 1 to %d characters without white space make one",
+                         watcher->name, WATCHER_NAME_MAX);
     if (watcher->retry.max_ns > 0 && watcher->retry.max_ns < watcher->retry.initial_ns)
-        watcher_problem(place, "retry", "retry.max is less than retry.initial");
+        gwc_spec_problem(place, "retry", "retry.max is less than retry.initial");
+    if (watcher->transport == GWC_TRANSPORT_GRPC) {
+        gwc_spec_check_grpc(place, watcher);
+        return;
+    }
+    const char *fault = url_fault(watcher->url);
+    if (fault[0] != '\0')
+        gwc_spec_problem(place, "url", "\"%s\" is not a URL that can be used: %s", watcher->url, fault);
+    if (watcher->bearer.name != NULL && watcher->username.name != NULL)
+        gwc_spec_problem(place, "basic", "bearer and basic exclude each other: give one of them");
     check_headers(place, watcher);
     check_tls(place, watcher);
 }
@@ -429,7 +430,7 @@ static enum gw_event_mode mode_of(const char *name)
 }
 
 /* Takes the watcher into the spec, after checks. `names` knows those before it. */
-static int add_watcher(const struct watcher_place *place, struct gw_node_keys *names,
+static int add_watcher(const struct gwc_spec_place *place, struct gw_node_keys *names,
                        const struct gwc_watcher_spec *watcher)
 {
     struct gwc_spec *spec = place->reader->spec;
@@ -438,13 +439,13 @@ static int add_watcher(const struct watcher_place *place, struct gw_node_keys *n
         return 0; /* said already */
     int known = gw_node_keys_add(names, watcher->name);
     if (known == GW_NODE_KEYS_KNOWN)
-        watcher_problem(place, "name", "another watcher has the name \"%s\" too: each needs its own",
-                        watcher->name);
+        gwc_spec_problem(place, "name", "another watcher has the name \"%s\" too: each needs its own",
+                         watcher->name);
     else
         GW_TRY(known);
     check_watcher(place, watcher);
     spec->watchers[spec->watchers_count] = *watcher;
-    if (watcher->mode_name != NULL)
+    if (watcher->mode_name != NULL && watcher->transport == GWC_TRANSPORT_HTTP)
         spec->watchers[spec->watchers_count].mode = mode_of(watcher->mode_name);
     spec->watchers_count++;
     return 0;
@@ -453,7 +454,7 @@ static int add_watcher(const struct watcher_place *place, struct gw_node_keys *n
 /* ---- Argo's watchers ---- */
 
 /* A watcher of ours with all its defaults. */
-static int add_argo_watcher(const struct watcher_place *place, struct gw_node_keys *names, const char *name,
+static int add_argo_watcher(const struct gwc_spec_place *place, struct gw_node_keys *names, const char *name,
                             const char *url, enum gw_event_mode mode)
 {
     struct gw_node nodes[3] = {
@@ -488,7 +489,7 @@ static int add_sensors(const struct gwc_spec_reader *reader, const struct gwc_sp
     const char *port = targets->protocol.http.port;
 
     for (size_t i = 0; i < targets->sensors.count && port != NULL; i++) {
-        struct watcher_place place = place_of(reader, "watchers.sensors", i);
+        struct gwc_spec_place place = place_of(reader, "watchers.sensors", i);
         const char *within = namespace_of(reader->spec, &sensors[i]);
         struct gw_arena *arena = &reader->spec->arena;
 
@@ -509,7 +510,7 @@ static int add_gateways(const struct gwc_spec_reader *reader, const struct gwc_s
     const struct gwc_argo_watcher *gateways = targets->gateways.items;
 
     for (size_t i = 0; i < targets->gateways.count; i++) {
-        struct watcher_place place = place_of(reader, "watchers.gateways", i);
+        struct gwc_spec_place place = place_of(reader, "watchers.gateways", i);
         const char *within = namespace_of(reader->spec, &gateways[i]), *endpoint = gateways[i].endpoint;
         struct gw_arena *arena = &reader->spec->arena;
 
@@ -530,7 +531,7 @@ static int add_subscribers(const struct gwc_spec_reader *reader, const struct gw
                            struct gw_node_keys *names)
 {
     for (size_t i = 0; i < targets->subscribers.count; i++) {
-        struct watcher_place place = place_of(reader, "subscribers.http", i);
+        struct gwc_spec_place place = place_of(reader, "subscribers.http", i);
 
         GW_TRY(add_argo_watcher(&place, names, targets->subscribers.items[i], targets->subscribers.items[i],
                                 GW_EVENT_LEGACY_03_JSON));
@@ -569,8 +570,8 @@ int gwc_spec_read_watchers(const struct gwc_spec_reader *reader, const struct gw
     GW_AUTO(gw_node_keys_done) struct gw_node_keys names = {0};
     const struct gwc_watcher_spec *http = targets->http.items;
     struct gwc_spec *spec = reader->spec;
-    size_t count =
-        targets->http.count + targets->sensors.count + targets->gateways.count + targets->subscribers.count;
+    size_t count = targets->http.count + targets->grpc.count + targets->sensors.count +
+                   targets->gateways.count + targets->subscribers.count;
 
     check_protocol(reader, targets);
     if (count > WATCHERS_MAX) {
@@ -582,9 +583,17 @@ int gwc_spec_read_watchers(const struct gwc_spec_reader *reader, const struct gw
     if (spec->watchers == NULL)
         return GW_RAISE(-ENOMEM);
     for (size_t i = 0; i < targets->http.count; i++) {
-        struct watcher_place place = place_of(reader, "watchers.http", i);
+        struct gwc_spec_place place = place_of(reader, "watchers.http", i);
 
         GW_TRY(add_watcher(&place, &names, &http[i]));
+    }
+    for (size_t i = 0; i < targets->grpc.count; i++) {
+        struct gwc_spec_place place = place_of(reader, "watchers.grpc", i);
+        struct gwc_watcher_spec watcher;
+
+        GW_TRY(gwc_spec_grpc_watcher(reader, (const struct gwc_watcher_spec *)targets->grpc.items + i,
+                                     &watcher));
+        GW_TRY(add_watcher(&place, &names, &watcher));
     }
     GW_TRY(add_sensors(reader, targets, &names));
     GW_TRY(add_gateways(reader, targets, &names));

@@ -56,9 +56,10 @@ static void begin_outbox(struct fixture *fixture)
 static void begin_delivery(struct fixture *fixture)
 {
     struct gw_reason reason = {""};
+    const struct gwc_transports transports = {.loop = fixture->loop, .http = fixture->http};
 
-    if (gwc_delivery_open(&fixture->delivery, fixture->loop, fixture->outbox, fixture->http, &fixture->spec,
-                          fixture->metrics, &reason) != 0)
+    if (gwc_delivery_open(&fixture->delivery, fixture->outbox, &transports, &fixture->spec, fixture->metrics,
+                          &reason) != 0)
         fail_msg("%s", reason.text);
 }
 
