@@ -56,6 +56,17 @@ void gw_rpc_done(void)
     grpc_shutdown();
 }
 
+const char *gw_rpc_message_words(const char *message)
+{
+    static const char *const before[] = {"last error: ", "Failed to connect to remote host: "};
+
+    for (size_t i = 0; i < GW_COUNT_OF(before); i++) {
+        const char *found = strstr(message, before[i]);
+        message = found == NULL ? message : found + strlen(before[i]);
+    }
+    return message;
+}
+
 const char *gw_rpc_status_name(int status)
 {
     static const char *const names[] = {

@@ -28,6 +28,9 @@ enum gw_rpc_status {
     GW_RPC_UNAUTHENTICATED = 16,
 };
 const char *gw_rpc_status_name(int status); /* "UNAVAILABLE"; "status 99" is "UNKNOWN" */
+/* Of a status's message the part that says something: gRPC puts its whole way to the last address before it ("failed to connect
+ * to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: Connection refused"). */
+const char *gw_rpc_message_words(const char *message);
 
 /* PEM files; NULL where not wanted. A client with `ca_file`, or with `enabled`, speaks TLS (system roots
  * without a file). A server with certificate and key speaks TLS, with `ca_file` too it requires client

@@ -123,7 +123,7 @@ static void on_end(void *user, int status, const char *message)
     else if (status == GW_RPC_UNIMPLEMENTED)
         snprintf(words, sizeof(words), "it does not implement gateway.v1.Sink/Put (%s)", message);
     else
-        snprintf(words, sizeof(words), "%s: %s", gw_rpc_status_name(status), message);
+        snprintf(words, sizeof(words), "%s: %s", gw_rpc_status_name(status), gw_rpc_message_words(message));
     sink_tell_end(user, words);
 }
 

@@ -118,7 +118,8 @@ static void on_end(void *user, int status, const char *message)
         snprintf(bridge->words, sizeof(bridge->words),
                  "it does not implement generic.Eventing/StartEventSource (%s)", message);
     else
-        snprintf(bridge->words, sizeof(bridge->words), "%s: %s", gw_rpc_status_name(status), message);
+        snprintf(bridge->words, sizeof(bridge->words), "%s: %s", gw_rpc_status_name(status),
+                 gw_rpc_message_words(message));
     pthread_mutex_unlock(&bridge->lock);
     gw_loop_post(bridge->options.loop, &bridge->task);
 }

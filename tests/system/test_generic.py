@@ -105,7 +105,7 @@ def test_a_server_that_is_absent_or_goes_is_waited_for(bridge, watcher, serve, p
     """Absent at the start, there, gone in mid-stream, there again: nothing is restarted by hand, the status tells."""
     address = f"127.0.0.1:{free_port()}"
     gateway = bridge(plc={"url": address, "insecure": True, "jsonBody": True})
-    wait_words(gateway, address, "refused", "next attempt in")
+    wait_words(gateway, address, "Connection refused", "next attempt in")
     plc = Plc(pb, counting())
     server = serve(plc.add, address=address)
     gateway.wait_running("generic.plc", seconds=SOON)

@@ -404,6 +404,50 @@ static void all_problems_come_at_once(void **state)
     assert_int_equal(problems.count, 4); /* typ, no type, mod, url */
 }
 
+static void watchers_over_grpc_are_read(void **state)
+{
+#define SINK(fields) HEAD SERVERS "  watchers:\n    grpc:\n    - {name: a, " fields "}\n"
+    static const struct {
+        const char *fields, *path, *words;
+    } bad[] = {
+        {"address: \"http://x/\"", ".address", "http://x/"},
+        {"address: \"x:1\", concurrency: 61", ".concurrency", "out of range"},
+        {"address: \"x:1\", tls: {keyFile: /k}", ".tls", "belong together"},
+        {"address: \"x:1\", retry: {initial: 1m, max: 1s}", ".retry", "less than"},
+        {"address: \"x:1\", metadata: {X: z}", ".metadata", "a-z"},
+        {"address: \"x:1\", metadata: {grpc-x: z}", ".metadata", "gRPC's own"},
+        {"address: \"x:1\", metadata: {x-bin: z}", ".metadata", "bytes"},
+        {"address: \"x:1\", bearer: {name: t, key: k}, metadata: {authorization: z}", ".metadata", "bearer"},
+        {"address: \"x:1\", mode: binary", ".mode", "unknown"},
+        {"concurrency: 2", ".address", "missing"},
+    };
+    GW_AUTO(gwc_spec_freep)
+    struct gwc_spec *spec =
+        read_good(SINK("address: \"unix:/s\", metadata: {x-shop: seven}, tls: {serverName: q}"));
+    GW_AUTO(gwc_spec_freep)
+    struct gwc_spec *other =
+        read_good(SINK("address: \"unix:/s\", metadata: {x-shop: seven}, tls: {serverName: r}"));
+    const struct gwc_watcher_spec *watcher = &spec->watchers[0];
+
+    (void)state;
+    assert_int_equal(watcher->transport, GWC_TRANSPORT_GRPC);
+    assert_string_equal(watcher->address, "unix:/s");
+    assert_string_equal(watcher->url, "grpc://unix:/s");
+    assert_string_equal(watcher->headers.items[0].name, "x-shop");
+    assert_true(watcher->tls.enabled);
+    assert_int_equal(watcher->batch_max, 100);
+    assert_int_equal(watcher->mode, GW_EVENT_BATCH);
+    assert_true(gwc_watcher_spec_equal(watcher, watcher));
+    assert_false(gwc_watcher_spec_equal(watcher, &other->watchers[0]));
+    for (size_t i = 0; i < GW_COUNT_OF(bad); i++) {
+        char text[512], path[64];
+
+        snprintf(text, sizeof(text), SINK("%s"), bad[i].fields);
+        snprintf(path, sizeof(path), "spec.watchers.grpc[0]%s", bad[i].path);
+        assert_bad(text, path, 8, bad[i].words);
+    }
+}
+
 static void differences_are_seen(void **state)
 {
 #define FULL(name, url, more)                                                                                \
@@ -453,6 +497,7 @@ int main(void)
         cmocka_unit_test(bad_watchers_are_refused_in_words),
         cmocka_unit_test(what_argo_had_and_we_have_not_is_said),
         cmocka_unit_test(all_problems_come_at_once),
+        cmocka_unit_test(watchers_over_grpc_are_read),
         cmocka_unit_test(differences_are_seen),
     };
 
