@@ -410,8 +410,6 @@ int kube_open(struct gw_kube **ret_kube, struct gw_loop *loop, struct gw_kube_co
     kube->loop = loop;
     kube->config = *config;
     *config = (struct gw_kube_config){0};
-    if (kube->config.exec != NULL)
-        return GW_REFUSE(-ENOTSUP, reason, "%s: exec plugins come with the next change", kube->config.origin);
     user_agent_fill(kube, component);
     GW_TRY(gw_timer_open(&kube->soon, loop, on_soon, kube));
     GW_TRY(kube_auth_open(&kube->auth, loop, &kube->config, on_settled, kube));

@@ -1,9 +1,9 @@
 /* A client of the Kubernetes API server, on common/http.h. Nothing here blocks the loop, except gw_kube_open(), which reads
  * files. Loop thread only.
  *
- *     kube_config.[ch]  how to reach the server and who we are: in-cluster or kubeconfig; pure reading
- *     kube_auth.c       the credentials of now: tokens that rotate, exec plugins
- *     kube.c            one request: 401 → credentials anew, once more; errors in the API server's own words
+ *     kube_config.[ch]  how to reach the server and who we are: in-cluster or kubeconfig (kube_user.c, kube_fields.c)
+ *     kube_auth.c       the credentials of now: tokens that rotate, programs that print some (kube_exec.c)
+ *     kube.c            one request: 401 → credentials anew, once more; errors in the API server's own words (kube_answer.c)
  *     kube_watch.[ch]   a collection, listed and watched for ever
  *
  * Facts: https://kubernetes.io/docs/reference/using-api/api-concepts/ */

@@ -8,8 +8,7 @@
 
 enum { KUBE_SHOWN_MAX = 200, KUBE_RETRY_S_MAX = 366 * 86400 };
 
-/* One line, without control characters, cut at a character's beginning. */
-static void text_copy(char *out, size_t size, struct gw_view text)
+void kube_line(char *out, size_t size, struct gw_view text)
 {
     size_t used = 0;
 
@@ -33,7 +32,7 @@ static void token_copy(char *out, size_t size, struct gw_view token)
     GW_AUTO(gw_bytes_done) struct gw_bytes text = {0};
 
     if (gw_json_unquote(&text, token) && !text.failed)
-        text_copy(out, size, gw_bytes_view(&text));
+        kube_line(out, size, gw_bytes_view(&text));
 }
 
 static void details_read(struct gw_kube_answer *answer, struct gw_view details)
@@ -73,7 +72,7 @@ static void words_of_status(struct gw_kube_answer *answer, struct kube_words *wo
 {
     char shown[KUBE_SHOWN_MAX];
 
-    text_copy(shown, sizeof(shown), gw_utf8_valid(answer->body) ? answer->body : gw_view(NULL, 0));
+    kube_line(shown, sizeof(shown), gw_utf8_valid(answer->body) ? answer->body : gw_view(NULL, 0));
     snprintf(words->message, sizeof(words->message), "%s answers %d%s%s", config->server, answer->status,
              *shown != '\0' ? ": " : "", shown);
 }

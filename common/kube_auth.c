@@ -1,6 +1,7 @@
-/* The credentials of now: a token that stays, or a file that is read anew. */
+/* The credentials of now: a token that stays, a file that is read anew, a program that is run. */
 #include "common/kube_parts.h"
 
+#include "common/clock.h"
 #include "common/text.h"
 
 #include <fcntl.h>
@@ -8,7 +9,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { KUBE_TOKEN_SIZE_MAX = 65536, KUBE_TOKEN_READ_MS = 60000 };
+enum {
+    KUBE_TOKEN_SIZE_MAX = 65536,
+    KUBE_TOKEN_READ_MS = 60000,
+    KUBE_EXEC_FAILED_MS = 1000, /* for so long its failure is everybody's answer */
+    KUBE_EXEC_REJECTED_MS =
+        10000 /* credentials that are rejected so soon after others were: no use asking again */
+};
 
 struct kube_auth {
     struct gw_loop *loop;
@@ -18,6 +25,13 @@ struct kube_auth {
     struct kube_credentials credentials;
     struct gw_bytes header; /* that credentials.header points to */
     int64_t read_ms;        /* when the token file was; -1: never, or to be read before the next request */
+
+    struct gw_child *child; /* the program runs */
+    struct kube_exec_credential credential;
+    bool has_credential;
+    int64_t failed_ms, rejected_ms; /* when it last failed, was run for a 401; -1: not */
+    int failure;
+    struct gw_reason words; /* of `failure` */
 };
 
 /* ---- token files ---- */
@@ -48,7 +62,7 @@ static int token_load(const char *path, struct gw_bytes *text)
     return text->size > KUBE_TOKEN_SIZE_MAX ? -EFBIG : 0;
 }
 
-static bool token_legal(struct gw_view token)
+bool kube_token_legal(struct gw_view token)
 {
     for (size_t i = 0; i < token.size; i++)
         if ((unsigned char)token.data[i] <= ' ' || token.data[i] == 0x7f)
@@ -65,7 +79,7 @@ int gw_kube_token_read(const char *path, struct gw_bytes *ret_token, struct gw_r
     if (fault < 0)
         return GW_REFUSE(fault, reason, "token file %s: %s", path, strerrordesc_np(-fault));
     token = gw_view_trim(gw_bytes_view(&text));
-    if (!token_legal(token))
+    if (!kube_token_legal(token))
         return GW_REFUSE(-EINVAL, reason, "token file %s: %s", path,
                          token.size == 0 ? "is empty"
                                          : "holds white space or a control character within the token");
@@ -109,8 +123,88 @@ static int token_renew(struct kube_auth *auth, struct gw_reason *reason)
     return fault < 0 ? 0 : header_set(auth, gw_bytes_view(&token));
 }
 
+/* ---- programs ---- */
+
+static void exec_failed(struct kube_auth *auth, int fault)
+{
+    auth->failure = fault;
+    auth->failed_ms = gw_loop_now_ms(auth->loop);
+}
+
+/* The new credentials count only whole. */
+static int exec_take(struct kube_auth *auth, struct kube_exec_credential *fresh)
+{
+    struct kube_credentials *credentials = &auth->credentials;
+    struct kube_exec_credential before = auth->credential;
+    bool other_key = !gw_view_equal(gw_bytes_view(&before.key), gw_bytes_view(&fresh->key)) ||
+                     !gw_view_equal(gw_bytes_view(&before.certificate), gw_bytes_view(&fresh->certificate));
+
+    if (fresh->token.size > 0)
+        GW_TRY(header_set(auth, gw_bytes_view(&fresh->token)));
+    else
+        credentials->header = NULL;
+    credentials->generation++;
+    credentials->connection_generation += other_key;
+    auth->credential = *fresh;
+    *fresh = before;
+    credentials->certificate = gw_bytes_view(&auth->credential.certificate);
+    credentials->key = gw_bytes_view(&auth->credential.key);
+    auth->has_credential = true;
+    return 0;
+}
+
+static void on_exec_ended(void *user, const struct gw_child_end *end)
+{
+    GW_AUTO(kube_exec_done) struct kube_exec_credential fresh = {0};
+    struct kube_auth *auth = user;
+    int fault;
+
+    auth->words.text[0] = '\0';
+    fault = kube_exec_outcome(auth->config, end, &fresh, &auth->words);
+    auth->child = gw_child_close(auth->child);
+    if (fault == 0)
+        fault = exec_take(auth, &fresh);
+    if (fault < 0)
+        exec_failed(auth, fault);
+    auth->settled(auth->user);
+}
+
+static int exec_get(struct kube_auth *auth, struct gw_reason *reason)
+{
+    int64_t now_ms = gw_loop_now_ms(auth->loop);
+    int fault;
+
+    if (auth->child != NULL)
+        return KUBE_AUTH_WAITS;
+    if (auth->has_credential && gw_clock_realtime_ns() < auth->credential.expires_ns)
+        return 0;
+    if (auth->failed_ms < 0 || now_ms - auth->failed_ms >= KUBE_EXEC_FAILED_MS) {
+        auth->words.text[0] = '\0';
+        fault = kube_exec_run(&auth->child, auth->loop, auth->config, on_exec_ended, auth, &auth->words);
+        if (fault == 0)
+            return KUBE_AUTH_WAITS;
+        exec_failed(auth, fault);
+    }
+    return GW_REFUSE(auth->failure, reason, "%s", auth->words.text);
+}
+
+static bool exec_rejected(struct kube_auth *auth)
+{
+    int64_t now_ms = gw_loop_now_ms(auth->loop);
+
+    if (!auth->has_credential)
+        return true; /* being renewed */
+    if (auth->rejected_ms >= 0 && now_ms - auth->rejected_ms < KUBE_EXEC_REJECTED_MS)
+        return false;
+    auth->rejected_ms = now_ms;
+    auth->has_credential = false;
+    return true;
+}
+
 int kube_auth_get(struct kube_auth *auth, struct gw_reason *reason)
 {
+    if (auth->config->exec != NULL)
+        return exec_get(auth, reason);
     if (auth->config->token_file != NULL)
         return token_renew(auth, reason);
     return 0;
@@ -127,6 +221,8 @@ bool kube_auth_rejected(struct kube_auth *auth, unsigned generation)
 
     if (generation != auth->credentials.generation)
         return true; /* renewed since for another request */
+    if (config->exec != NULL)
+        return exec_rejected(auth);
     if (config->certificate_file != NULL) {
         auth->credentials.generation++;
         auth->credentials.connection_generation++;
@@ -149,7 +245,7 @@ int kube_auth_open(struct kube_auth **ret_auth, struct gw_loop *loop, const stru
     auth->config = config;
     auth->settled = settled;
     auth->user = user;
-    auth->read_ms = -1;
+    auth->read_ms = auth->failed_ms = auth->rejected_ms = -1;
     if (config->token != NULL)
         fault = header_set(auth, gw_view_text(config->token));
     if (fault < 0) {
@@ -164,6 +260,8 @@ struct kube_auth *kube_auth_close(struct kube_auth *auth)
 {
     if (auth == NULL)
         return NULL;
+    gw_child_close(auth->child);
+    kube_exec_done(&auth->credential);
     gw_bytes_done(&auth->header);
     free(auth);
     return NULL;

@@ -4,7 +4,7 @@
 #define GW_KUBE_PARTS_H
 
 #include "common/kube.h"
-#include "common/kube_config.h"
+#include "common/kube_config_parts.h"
 
 /* `config` is taken over, also when this fails. */
 int kube_open(struct gw_kube **ret_kube, struct gw_loop *loop, struct gw_kube_config *config,
@@ -36,11 +36,33 @@ const struct kube_credentials *kube_auth_credentials(const struct kube_auth *aut
 /* These were answered with 401. False: there are no others to be had. */
 bool kube_auth_rejected(struct kube_auth *auth, unsigned generation);
 
+bool kube_token_legal(struct gw_view token);
+
+/* ---- kube_exec.c: programs that print credentials ---- */
+struct kube_exec_credential {
+    struct gw_bytes token, certificate, key;
+    int64_t expires_ns; /* real time; INT64_MAX: never */
+};
+void kube_exec_done(struct kube_exec_credential *credential);
+/* The ExecCredential that it gets in KUBERNETES_EXEC_INFO. */
+int kube_exec_info(const struct gw_kube_config *config, struct gw_bytes *out) GW_MUST_CHECK;
+int kube_exec_run(struct gw_child **ret_child, struct gw_loop *loop, const struct gw_kube_config *config,
+                  void (*ended)(void *user, const struct gw_child_end *end), void *user,
+                  struct gw_reason *reason) GW_MUST_CHECK;
+/* The ExecCredential that it printed. */
+int kube_exec_parse(const struct gw_kube_exec *exec, struct gw_view output,
+                    struct kube_exec_credential *ret_credential, struct gw_reason *reason) GW_MUST_CHECK;
+/* The same of a run that has ended, or words for how that failed. */
+int kube_exec_outcome(const struct gw_kube_config *config, const struct gw_child_end *end,
+                      struct kube_exec_credential *ret_credential, struct gw_reason *reason) GW_MUST_CHECK;
+
 /* ---- kube_answer.c ---- */
 struct kube_words {
     char reason[64];
     char message[1024];
 };
+/* Copies UTF-8 as one line without control characters, cut to fit. */
+void kube_line(char *out, size_t size, struct gw_view text);
 /* Fills status, reason, message, retry_after_ms and body; the texts live in `words`. */
 void kube_answer_fill(struct gw_kube_answer *answer, struct kube_words *words,
                       const struct gw_http_answer *http, const struct gw_kube_config *config);

@@ -1,8 +1,7 @@
 /* The event loop: libuv behind one door. */
-#include "common/loop.h"
+#include "common/loop_parts.h"
 
 #include <stdlib.h>
-#include <uv.h>
 
 struct gw_loop {
     uv_loop_t uv;
@@ -53,6 +52,16 @@ static void handle_close(uv_handle_t *handle)
 static void handle_close_each(uv_handle_t *handle, void *user)
 {
     (void)user;
+    handle_close(handle);
+}
+
+uv_loop_t *loop_uv(struct gw_loop *loop)
+{
+    return &loop->uv;
+}
+
+void loop_handle_close(uv_handle_t *handle)
+{
     handle_close(handle);
 }
 

@@ -3,6 +3,7 @@
 #ifndef GW_LOOP_H
 #define GW_LOOP_H
 
+#include "common/bytes.h"
 #include "common/fault.h"
 
 struct gw_loop;
@@ -51,6 +52,32 @@ struct gw_watch;
 int gw_watch_open(struct gw_watch **ret_watch, struct gw_loop *loop, const char *directory,
                   void (*changed)(void *user), void *user) GW_MUST_CHECK;
 struct gw_watch *gw_watch_close(struct gw_watch *watch);
+
+/* A program that is run for what it prints: without a shell, nothing on its standard input, in a session of its own. It is
+ * over when it has ended and its output too; at the deadline it is killed, with all that it started. */
+struct gw_child;
+struct gw_child_options {
+    const char *command;          /* a path, or a name to look for in PATH */
+    const char *const *arguments; /* behind the command's own name; ended by NULL */
+    const char *const
+        *environment; /* "NAME=value": before ours of the same name; ended by NULL; NULL: ours */
+    int64_t timeout_ms;
+    size_t output_max; /* bytes of standard output; more, and it is killed */
+};
+struct gw_child_end {
+    int fault;  /* 0; -ETIMEDOUT; -EFBIG: it printed too much */
+    int code;   /* that it ended with; -1: by a signal */
+    int signal; /* 0: none */
+    struct gw_view output,
+        errors; /* borrowed during ended(); of the errors the last GW_CHILD_ERRORS_MAX bytes */
+};
+enum { GW_CHILD_ERRORS_MAX = 4096 };
+/* Everything is copied. `ended` exactly once, from the loop. -ENOENT, -EACCES …: it cannot be started. */
+int gw_child_open(struct gw_child **ret_child, struct gw_loop *loop, const struct gw_child_options *options,
+                  void (*ended)(void *user, const struct gw_child_end *end), void *user) GW_MUST_CHECK;
+/* Kills what still runs, without ended(). May be called in it. */
+struct gw_child *gw_child_close(struct gw_child *child);
+GW_DEFINE_CLEANUP(struct gw_child *, gw_child_close)
 
 struct gw_signal;
 int gw_signal_open(struct gw_signal **ret_signal, struct gw_loop *loop, int number,

@@ -1,4 +1,4 @@
-/* The event loop: tasks from other threads, timers, descriptors, directories, signals. */
+/* The event loop: tasks from other threads, timers, descriptors, directories, signals, programs. */
 #include "common/loop.h"
 
 #include <fcntl.h>
@@ -315,6 +315,106 @@ static void a_signal_is_caught_on_the_loop(void **state)
     assert_null(gw_signal_close(caught));
 }
 
+/* ---- programs ---- */
+
+struct run {
+    struct gw_child *child;
+    int ended, fault, code, signal;
+    char output[64], errors[64];
+    size_t errors_size;
+    bool close;
+};
+
+static void on_ended(void *user, const struct gw_child_end *end)
+{
+    struct run *run = user;
+
+    run->ended++;
+    run->fault = end->fault;
+    run->code = end->code;
+    run->signal = end->signal;
+    run->errors_size = end->errors.size;
+    snprintf(run->output, sizeof(run->output), "%.*s", (int)end->output.size,
+             end->output.size > 0 ? end->output.data : "");
+    snprintf(run->errors, sizeof(run->errors), "%.*s", (int)end->errors.size,
+             end->errors.size > 0 ? end->errors.data : "");
+    if (run->close)
+        run->child = gw_child_close(run->child);
+}
+
+static int run_start(struct gw_loop *loop, struct run *run, const char *script, int64_t timeout_ms)
+{
+    const struct gw_child_options options = {
+        .command = "sh",
+        .arguments = (const char *const[]){"-c", script, "sh", "a b", NULL},
+        .environment = (const char *const[]){"GW_TEST=given", "HOME=/elsewhere", NULL},
+        .timeout_ms = timeout_ms,
+        .output_max = 1000,
+    };
+
+    return gw_child_open(&run->child, loop, &options, on_ended, run);
+}
+
+static void run_whole(struct gw_loop *loop, struct run *run, const char *script, int64_t timeout_ms)
+{
+    *run = (struct run){.close = true};
+    assert_int_equal(run_start(loop, run, script, timeout_ms), 0);
+    wait_for(loop, &run->ended, 1);
+}
+
+static void a_program_is_heard_to_its_end(void **state)
+{
+    struct run run;
+
+    setenv("GW_OURS", "kept", 1);
+    run_whole(*state, &run, "echo \"$1|$GW_TEST|$HOME|$GW_OURS\"; cat; echo wrong >&2; exit 3", 20000);
+    assert_string_equal(run.output, "a b|given|/elsewhere|kept\n");
+    assert_string_equal(run.errors, "wrong\n");
+    assert_int_equal(run.code, 3);
+    assert_int_equal(run.fault, 0);
+    run_whole(*state, &run, "kill -9 $$", 20000);
+    assert_int_equal(run.code, -1);
+    assert_int_equal(run.signal, SIGKILL);
+    run_whole(*state, &run, "(sleep 0.2; echo late) & exit 0", 20000);
+    assert_string_equal(run.output, "late\n");
+}
+
+static void a_program_that_goes_too_far_is_ended(void **state)
+{
+    struct run run;
+
+    run_whole(*state, &run, "sleep 600 & echo $!; wait", 300);
+    assert_int_equal(run.fault, -ETIMEDOUT);
+    assert_int_equal(run.code, -1);
+    for (int i = 0; kill(atoi(run.output), 0) == 0 && i < 1000; i++) /* its own children, too */
+        gw_loop_turn(*state, 20);
+    assert_int_equal(kill(atoi(run.output), 0), -1);
+    run_whole(*state, &run, "while :; do echo 0123456789; done", 20000);
+    assert_int_equal(run.fault, -EFBIG);
+    run_whole(*state, &run, "i=0; while [ $i -lt 1000 ]; do echo 0123456789 >&2; i=$((i+1)); done", 20000);
+    assert_int_equal(run.fault, 0);
+    assert_int_equal(run.errors_size, GW_CHILD_ERRORS_MAX);
+}
+
+static void a_program_that_is_closed_or_cannot_start_says_nothing(void **state)
+{
+    struct run run = {0};
+    struct gw_child *child = NULL;
+    struct gw_child_options options = {
+        .command = "/no/such/program", .arguments = (const char *const[]){NULL}, .timeout_ms = 1000};
+
+    assert_int_equal(gw_child_open(&child, *state, &options, on_ended, &run), -ENOENT);
+    options.command = "/etc/passwd";
+    assert_int_equal(gw_child_open(&child, *state, &options, on_ended, &run), -EACCES);
+    assert_int_equal(run_start(*state, &run, "sleep 600", 20000), 0);
+    gw_child_close(run.child);
+    for (int i = 0; i < 10; i++)
+        gw_loop_turn(*state, 20);
+    assert_int_equal(run.ended, 0);
+    assert_int_equal(run_start(*state, &run, "sleep 600", 20000), 0);
+    gw_child_close(run.child); /* the loop is closed before the program's end is known */
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, loop_setup, loop_teardown)
 
 int main(void)
@@ -331,6 +431,9 @@ int main(void)
         CASE(a_descriptor_is_reported_while_it_is_watched),
         CASE(a_changed_directory_is_reported),
         CASE(a_signal_is_caught_on_the_loop),
+        CASE(a_program_is_heard_to_its_end),
+        CASE(a_program_that_goes_too_far_is_ended),
+        CASE(a_program_that_is_closed_or_cannot_start_says_nothing),
     };
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
 }
