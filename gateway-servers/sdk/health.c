@@ -1,6 +1,7 @@
 /* grpc.health.v1.Health: for Kubernetes gRPC probes. */
 #include "gateway-servers/sdk/server.h"
 
+#include "common/clock.h"
 #include "proto/grpc/health/v1/health.pb-c.h"
 
 #include <stdlib.h>
@@ -28,12 +29,29 @@ static int service_known(struct gw_view bytes)
     return found;
 }
 
+static void on_sign(struct gw_task *task)
+{
+    struct gws_health *health = GW_CONTAINER_OF(task, struct gws_health, sign);
+
+    pthread_mutex_lock(&health->lock);
+    health->sign_asked_ns = 0;
+    pthread_mutex_unlock(&health->lock);
+}
+
 static bool serving(struct gws_server *server)
 {
-    pthread_mutex_lock(&server->health_lock);
-    bool now = server->serving;
-    pthread_mutex_unlock(&server->health_lock);
-    return now;
+    struct gws_health *health = &server->health;
+    int64_t now_ns = gw_clock_monotonic_ns();
+
+    pthread_mutex_lock(&health->lock);
+    bool ask = health->sign_asked_ns == 0;
+    if (ask)
+        health->sign_asked_ns = now_ns;
+    bool well = health->serving && now_ns - health->sign_asked_ns < health->silence_ms * GW_NS_PER_MS;
+    pthread_mutex_unlock(&health->lock);
+    if (ask)
+        gw_loop_post(server->loop, &health->sign);
+    return well;
 }
 
 static void on_check(void *user, struct gw_rpc_server_call *call, struct gw_view bytes)
@@ -80,14 +98,14 @@ static void on_watch(void *user, struct gw_rpc_server_call *call, struct gw_view
         send_status(call, STATUS(SERVICE_UNKNOWN));
         return;
     }
-    pthread_mutex_lock(&server->health_lock);
-    watch->next = server->health_watches;
-    watch->link = &server->health_watches;
+    pthread_mutex_lock(&server->health.lock);
+    watch->next = server->health.watches;
+    watch->link = &server->health.watches;
     if (watch->next != NULL)
         watch->next->link = &watch->next;
-    server->health_watches = watch;
-    send_status(call, server->serving ? STATUS(SERVING) : STATUS(NOT_SERVING));
-    pthread_mutex_unlock(&server->health_lock);
+    server->health.watches = watch;
+    send_status(call, server->health.serving ? STATUS(SERVING) : STATUS(NOT_SERVING));
+    pthread_mutex_unlock(&server->health.lock);
 }
 
 static void on_watch_closed(void *user, struct gw_rpc_server_call *call, bool cancelled)
@@ -96,28 +114,40 @@ static void on_watch_closed(void *user, struct gw_rpc_server_call *call, bool ca
     struct gws_health_watch *watch = gw_rpc_server_call_user(call);
 
     (void)cancelled;
-    pthread_mutex_lock(&server->health_lock);
+    pthread_mutex_lock(&server->health.lock);
     if (watch != NULL && watch->link != NULL) {
         *watch->link = watch->next;
         if (watch->next != NULL)
             watch->next->link = watch->link;
     }
-    pthread_mutex_unlock(&server->health_lock);
+    pthread_mutex_unlock(&server->health.lock);
     free(watch);
     gw_rpc_server_call_release(call);
 }
 
 void gws_health_set(struct gws_server *server, bool is_serving)
 {
-    pthread_mutex_lock(&server->health_lock);
-    server->serving = is_serving;
-    for (struct gws_health_watch *watch = server->health_watches; watch != NULL; watch = watch->next) {
+    pthread_mutex_lock(&server->health.lock);
+    server->health.serving = is_serving;
+    for (struct gws_health_watch *watch = server->health.watches; watch != NULL; watch = watch->next) {
         send_status(watch->call, is_serving ? STATUS(SERVING) : STATUS(NOT_SERVING));
         if (!is_serving)
             gw_rpc_server_call_finish(watch->call, GW_RPC_UNAVAILABLE, "the gateway-server is shutting down",
                                       NULL);
     }
-    pthread_mutex_unlock(&server->health_lock);
+    pthread_mutex_unlock(&server->health.lock);
+}
+
+void gws_health_init(struct gws_server *server)
+{
+    server->health =
+        (struct gws_health){.serving = true, .sign.run = on_sign, .silence_ms = GWS_HEALTH_SILENCE_MS};
+    pthread_mutex_init(&server->health.lock, NULL);
+}
+
+void gws_health_done(struct gws_server *server)
+{
+    pthread_mutex_destroy(&server->health.lock);
 }
 
 const struct gw_rpc_method gws_health_methods[2] = {

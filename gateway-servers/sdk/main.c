@@ -15,7 +15,7 @@ enum { DRAIN_LOOK_MS = 20, END_GRACE_MS = 1000 };
 struct options {
     const char *listen[GW_FLAG_TEXTS_MAX + 1];
     const char *port; /* Argo's GATEWAY_SERVER_PORT */
-    const char *admin, *log_level, *log_format, *secrets;
+    const char *admin, *health, *log_level, *log_format, *secrets;
     const char *tls_certificate, *tls_key, *tls_client_ca;
     const char *kubeconfig, *context, *state;
     int64_t drain_ms;
@@ -103,6 +103,18 @@ static void count_register(struct gws_server *server)
             gw_metrics_family(metrics, rows[i].kind, rows[i].name, rows[i].help, "", NULL, 0), NULL);
 }
 
+/* Probes come from outside and without certificates, while the gateway-client may come by a socket file or with TLS. */
+static int health_listen(struct process *process, struct gw_reason *reason)
+{
+    const char *addresses[] = {text_or_null(process->options.health), NULL};
+    struct gw_rpc_server_options options = {.addresses = addresses};
+
+    if (addresses[0] == NULL)
+        return 0;
+    return gw_rpc_server_open(&process->server.health_rpc, &options, gws_health_methods,
+                              GW_COUNT_OF(gws_health_methods), &process->server, reason);
+}
+
 static int server_listen(struct process *process, struct gw_reason *reason)
 {
     struct gw_rpc_method methods[GW_COUNT_OF(gws_v1_methods) + GW_COUNT_OF(gws_argo_methods) +
@@ -126,6 +138,7 @@ static int server_listen(struct process *process, struct gw_reason *reason)
                 .key_file = process->options.tls_key,
                 .ca_file = process->options.tls_client_ca},
     };
+    GW_TRY(health_listen(process, reason));
     GW_TRY(gw_rpc_server_open(&process->server.rpc, &options, table, GW_COUNT_OF(table), &process->server,
                               reason));
     for (size_t i = 0; addresses[i] != NULL; i++)
@@ -155,8 +168,7 @@ static int process_open(struct process *process, struct gw_reason *reason)
     struct gws_server *server = &process->server;
 
     signal(SIGPIPE, SIG_IGN);
-    pthread_mutex_init(&server->health_lock, NULL);
-    server->serving = true;
+    gws_health_init(server);
     GW_TRY(gw_loop_open(&server->loop));
     GW_TRY(gw_signal_open(&process->term, server->loop, SIGTERM, on_terminate, process));
     GW_TRY(gw_signal_open(&process->interrupt, server->loop, SIGINT, on_terminate, process));
@@ -183,6 +195,7 @@ static void process_close(struct process *process)
     struct gws_server *server = &process->server;
 
     server->rpc = gw_rpc_server_close(server->rpc, END_GRACE_MS);
+    server->health_rpc = gw_rpc_server_close(server->health_rpc, END_GRACE_MS);
     if (server->loop != NULL)
         for (int i = 0; i < 10; i++) /* what the gRPC threads posted at the end */
             gw_loop_turn(server->loop, 0);
@@ -193,7 +206,7 @@ static void process_close(struct process *process)
         server->kube_close(server);
     server->loop = gw_loop_close(server->loop);
     server->metrics = gw_metrics_free(server->metrics);
-    pthread_mutex_destroy(&server->health_lock);
+    gws_health_done(server);
 }
 
 static void rpc_log(int severity, const char *file, int line, const char *message)
@@ -299,6 +312,10 @@ int gws_main(const struct gws_module *module, int argc, char **argv)
          "GATEWAY_SERVER_PORT"},
         {"admin", GW_FLAG_TEXT, &options.admin, "ADDRESS",
          "where to serve /healthz, /readyz, /metrics; none (default)", NULL},
+        {"health", GW_FLAG_TEXT, &options.health, "ADDRESS",
+         "where to serve grpc.health.v1.Health alone, without TLS, for Kubernetes' gRPC probes (default: "
+         "nowhere besides --listen)",
+         NULL},
         {"tls-certificate", GW_FLAG_TEXT, &options.tls_certificate, "FILE", "PEM certificate: gRPC over TLS",
          NULL},
         {"tls-key", GW_FLAG_TEXT, &options.tls_key, "FILE", "PEM key of the certificate", NULL},

@@ -22,21 +22,31 @@ struct gws_counts {
     struct gw_series *sources, *started, *refused, *emitted, *acknowledged, *paused;
 };
 
+enum { GWS_HEALTH_SILENCE_MS = 10000 };
+/* What grpc.health.v1.Health tells. It is answered on gRPC's threads, so that a busy loop delays no probe; but a loop that
+ * hangs must not pass for well: each Check asks it for a sign of life, and one that stays away too long is NOT_SERVING. */
+struct gws_health {
+    pthread_mutex_t lock;
+    struct gws_health_watch *watches;
+    bool serving;
+    struct gw_task sign;
+    int64_t sign_asked_ns; /* 0: none is awaited */
+    int64_t silence_ms;
+};
+
 struct gws_server {
     const struct gws_module *module;
     struct gw_loop *loop;
     struct gw_metrics *metrics;
     struct gws_counts counts;
-    struct gw_rpc_server *rpc;
+    struct gw_rpc_server *rpc, *health_rpc; /* the second answers health alone; NULL without --health */
     void *data;
     const char *kubeconfig, *context, *state_directory; /* NULL: not given */
     struct gw_kube *kube;                               /* NULL before its first use */
     void (*kube_close)(struct gws_server *server);      /* set with it: who never asks does not link it */
     struct gws_source *sources;                         /* loop thread */
     bool stopping;                                      /* loop thread */
-    pthread_mutex_t health_lock;
-    struct gws_health_watch *health_watches;
-    bool serving; /* under health_lock */
+    struct gws_health health;
 };
 
 /* What a start or validate request says. Everything lives in `arena`. */
@@ -114,6 +124,9 @@ extern const struct gw_rpc_method gws_v1_methods[3];
 extern const struct gw_rpc_method gws_argo_methods[3];
 extern const struct gw_rpc_method gws_health_methods[2];
 
+/* Before the gRPC servers open, and after they and the loop are closed. */
+void gws_health_init(struct gws_server *server);
+void gws_health_done(struct gws_server *server);
 /* All watchers of the health service learn it. */
 void gws_health_set(struct gws_server *server, bool serving);
 
