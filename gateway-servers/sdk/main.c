@@ -143,7 +143,7 @@ static int server_listen(struct process *process, struct gw_reason *reason)
                               reason));
     for (size_t i = 0; addresses[i] != NULL; i++)
         gw_log(GW_LOG_INFO, "listening", "type", process->server.module->type, "address", addresses[i],
-               "version", GW_VERSION, NULL);
+               "version", gws_version(process->server.module), NULL);
     return 0;
 }
 
@@ -368,7 +368,7 @@ int gws_main(const struct gws_module *module, int argc, char **argv)
     if ((options.tls_certificate == NULL) != (options.tls_key == NULL))
         return usage(module, "--tls-certificate and --tls-key belong together");
     if (options.version) {
-        printf("gateway-server-%s %s\n", module->type, GW_VERSION);
+        printf("gateway-server-%s %s\n", module->type, gws_version(module));
         return GW_EXIT_OK;
     }
     if (options.print_settings)

@@ -47,6 +47,7 @@ struct gws_identity {
 struct gws_module {
     const char *type;       /* "calendar": also the name of the executable, gateway-server-<type> */
     const char *summary;    /* one sentence */
+    const char *version;    /* NULL: that of the SDK */
     const char *event_type; /* CloudEvents type of events that do not say their own: "sluice.calendar.tick" */
     const struct gw_setting *settings;
     size_t config_size; /* struct that `settings` fills */

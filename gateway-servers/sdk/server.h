@@ -62,6 +62,12 @@ int gws_request_copy(struct gws_request *request, const char *gateway, const cha
                      const char *name, const char *id, const char *type, struct gw_view config,
                      struct gw_view position) GW_MUST_CHECK;
 
+/* Its own, or that of the SDK. */
+static inline const char *gws_version(const struct gws_module *module)
+{
+    return module->version != NULL ? module->version : GW_VERSION;
+}
+
 /* A configuration, parsed, defaulted and checked by the module. */
 struct gws_config {
     struct gw_arena arena;

@@ -49,7 +49,7 @@ static void on_describe(void *user, struct gw_rpc_server_call *call, struct gw_v
     const char *text = gw_bytes_text(&schema);
     if (text != NULL) {
         description.type = (char *)(uintptr_t)server->module->type;
-        description.version = (char *)(uintptr_t)GW_VERSION;
+        description.version = (char *)(uintptr_t)gws_version(server->module);
         description.summary = (char *)(uintptr_t)server->module->summary;
         description.config_schema = (char *)(uintptr_t)text;
         gw_rpc_server_call_finish(call, GW_RPC_OK, "", &description.base);
