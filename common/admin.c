@@ -27,12 +27,15 @@ static int page_healthy(struct gw_admin *admin, struct gw_bytes *out)
 
 static int page_ready(struct gw_admin *admin, struct gw_bytes *out)
 {
-    struct gw_reason reason = {"not ready"};
+    struct gw_reason reason = {""};
+    bool ready = admin->options.ready == NULL || admin->options.ready(admin->options.user, &reason);
+    bool silent = reason.text[0] == '\0';
 
-    if (admin->options.ready == NULL || admin->options.ready(admin->options.user, &reason))
-        return page_healthy(admin, out);
-    gw_bytes_printf(out, "%s\n", reason.text);
-    return 503;
+    if (ready)
+        gw_bytes_printf(out, "ok%s%s\n", silent ? "" : ": ", reason.text);
+    else
+        gw_bytes_printf(out, "%s\n", silent ? "not ready" : reason.text);
+    return ready ? 200 : 503;
 }
 
 static int page_metrics(struct gw_admin *admin, struct gw_bytes *out)

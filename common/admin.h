@@ -22,7 +22,8 @@ struct gw_admin_options {
     const char *
         address; /* "127.0.0.1:9301", "[::1]:9301", ":9301"; port 0: the system chooses; the default of the program's --admin flag; "none" is for the caller */
     struct gw_metrics *metrics; /* borrowed */
-    /* Ready? False with words, which become the body of the 503. NULL: always ready. */
+    /* Ready? False with words, which become the body of the 503. True with words when there is something to say all the
+     * same, behind "ok: ". NULL: always ready. */
     bool (*ready)(void *user, struct gw_reason *reason);
     const struct gw_admin_page *pages; /* ended by a NULL path; NULL: none. Borrowed */
     void *user;

@@ -28,6 +28,15 @@ static struct gwc_spec_version *version_unref(struct gwc_spec_version *version)
     return NULL;
 }
 
+static void servers_close(struct gwc_client *client)
+{
+    for (size_t i = 0; i < client->servers_count; i++)
+        gwc_server_unref(client->servers[i]);
+    free(client->servers);
+    client->servers = NULL;
+    client->servers_count = 0;
+}
+
 /* The servers of the new spec: those that did not change stay as they are, with their connections. */
 static int servers_apply(struct gwc_client *client, const struct gwc_spec *spec)
 {
@@ -47,9 +56,7 @@ static int servers_apply(struct gwc_client *client, const struct gwc_spec *spec)
         free(servers);
         return fault;
     }
-    for (size_t i = 0; i < client->servers_count; i++)
-        gwc_server_unref(client->servers[i]);
-    free(client->servers);
+    servers_close(client);
     client->servers = servers;
     client->servers_count = spec->servers_count;
     return 0;
@@ -168,12 +175,18 @@ void gwc_client_close_watchers(struct gwc_client *client)
     client->version = version_unref(client->version);
 }
 
+static int gateway_set_name(struct gwc_client *client, const char *name, const char *namespace_)
+{
+    client->name = gw_arena_copy(&client->arena, gw_view_text(name));
+    client->namespace_ = gw_arena_copy(&client->arena, gw_view_text(namespace_));
+    return client->name == NULL || client->namespace_ == NULL ? GW_RAISE(-ENOMEM) : 0;
+}
+
 static int gateway_check_name(struct gwc_client *client, const struct gwc_spec *spec)
 {
     if (client->name == NULL) {
-        client->name = gw_arena_copy(&client->arena, gw_view_text(spec->name));
-        client->namespace_ = gw_arena_copy(&client->arena, gw_view_text(spec->namespace_));
-        return client->name == NULL || client->namespace_ == NULL ? GW_RAISE(-ENOMEM) : 0;
+        GW_TRY(gateway_set_name(client, spec->name, spec->namespace_));
+        return 0;
     }
     if (strcmp(client->name, spec->name) == 0 && strcmp(client->namespace_, spec->namespace_) == 0)
         return 0;
@@ -192,6 +205,8 @@ static int gateway_read(struct gwc_client *client, struct gwc_spec **ret_spec)
     int read = gwc_origin_read_spec(client->gateway_origin, &spec, &client->gateway_problems);
     if (read == 0)
         read = gateway_check_name(client, spec);
+    if (read == 0)
+        read = gwc_client_check_event_source(client, spec);
     if (read != 0)
         return read;
     *ret_spec = GW_TAKE(spec);
@@ -200,9 +215,16 @@ static int gateway_read(struct gwc_client *client, struct gwc_spec **ret_spec)
 
 int gwc_client_identify(struct gwc_client *client)
 {
+    const struct gwc_origin_name *object = &client->options->origins.gateway;
     GW_AUTO(gwc_spec_freep) struct gwc_spec *spec = NULL;
-    int read = gateway_read(client, &spec);
 
+    if (object->kind != GWC_ORIGIN_FILE) {
+        GW_TRY(gateway_set_name(client, object->name,
+                                object->namespace_[0] != '\0' ? object->namespace_
+                                                              : gwc_client_namespace(client)));
+        return 0;
+    }
+    int read = gateway_read(client, &spec);
     gwc_client_log_problems(gwc_origin_label(client->gateway_origin), &client->gateway_problems);
     return read;
 }
@@ -234,11 +256,21 @@ static int gateway_apply(struct gwc_client *client, struct gwc_spec_version *ver
     return 0;
 }
 
+void gwc_client_withdraw_gateway(struct gwc_client *client)
+{
+    gw_log(GW_LOG_WARN, "no gateway spec is in force any more", "gateway", client->name, NULL);
+    gwc_client_withdraw_sources(client);
+    gwc_client_close_watchers(client);
+    servers_close(client);
+}
+
 int gwc_client_load_gateway(struct gwc_client *client)
 {
     struct gwc_spec *spec = NULL;
     int read = gateway_read(client, &spec);
 
+    if (read == GWC_ORIGIN_NONE)
+        return read;
     gw_series_add(read == 0 ? client->reloads_good : client->reloads_bad, 1);
     if (read != 0) {
         gwc_client_log_problems(gwc_origin_label(client->gateway_origin), &client->gateway_problems);
@@ -255,6 +287,7 @@ int gwc_client_load_gateway(struct gwc_client *client)
         version_unref(version);
         return fault;
     }
+    GW_TRY(gwc_client_follow_event_source(client));
     gw_log(GW_LOG_INFO, "gateway spec in force", "gateway", client->name, "file",
            gwc_origin_label(client->gateway_origin), "servers", GW_NUMBER(client->servers_count), "watchers",
            GW_NUMBER(client->watchers_count), NULL);

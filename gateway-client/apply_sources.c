@@ -206,15 +206,42 @@ static int sources_apply(struct gwc_client *client, struct gwc_sources *sources)
     return 0;
 }
 
+void gwc_client_withdraw_sources(struct gwc_client *client)
+{
+    for (size_t i = client->streams_count; i-- > 0;)
+        if (!gwc_stream_stopping(client->streams[i]))
+            gwc_stream_stop(client->streams[i], true); /* may take itself out of the array, behind i */
+    gw_problems_done(&client->sources_problems);
+    client->sources = gwc_sources_free(client->sources);
+}
+
+/* Not there yet: what another origin said before stays in force. Gone: nothing does. */
+static void sources_missing(struct gwc_client *client)
+{
+    if (gwc_origin_state(client->sources_origin) != GWC_ORIGIN_GONE || client->sources == NULL)
+        return;
+    gw_log(GW_LOG_WARN, "no event sources are in force any more", "file",
+           gwc_origin_label(client->sources_origin), NULL);
+    gwc_client_withdraw_sources(client);
+}
+
 void gwc_client_load_sources(struct gwc_client *client)
 {
+    GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
     struct gwc_sources *sources = NULL;
 
+    if (client->version == NULL || client->sources_origin == NULL)
+        return;
+    int read = gwc_origin_read_sources(client->sources_origin, client->version->spec, &sources, &problems);
+    if (read == GWC_ORIGIN_NONE) {
+        sources_missing(client);
+        return;
+    }
+    gwc_client_log_problems(gwc_origin_label(client->sources_origin), &problems);
+    gw_series_add(gw_problems_any(&problems) ? client->reloads_bad : client->reloads_good, 1);
     gw_problems_done(&client->sources_problems);
-    int read = gwc_origin_read_sources(client->sources_origin, client->version->spec, &sources,
-                                       &client->sources_problems);
-    gwc_client_log_problems(gwc_origin_label(client->sources_origin), &client->sources_problems);
-    gw_series_add(gw_problems_any(&client->sources_problems) ? client->reloads_bad : client->reloads_good, 1);
+    client->sources_problems = problems;
+    problems = (struct gw_problems){0};
     if (read == 0)
         read = sources_apply(client, sources);
     if (read < 0) {

@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "common/flags.h"
+#include "common/kube.h"
 #include "common/log.h"
 
 #include <signal.h>
@@ -106,23 +107,26 @@ static void on_nudge_time(void *user)
 
 /* ---- the configuration ---- */
 
-static void on_gateway_changed(void *user)
+void gwc_client_gateway_changed(struct gwc_client *client)
 {
-    struct gwc_client *client = user;
-
     if (!client->begun || client->stopping)
         return;
-    if (gwc_client_load_gateway(client) == 0)
+    int loaded = gwc_client_load_gateway(client);
+    if (loaded == 0)
         gwc_client_load_sources(client); /* their types may have come or gone */
-    else
-        gw_log(GW_LOG_ERROR, "the gateway spec is refused, the last good one stays in force", "file",
-               gwc_origin_label(client->gateway_origin), NULL);
+    else if (loaded == GWC_ORIGIN_NONE && client->version != NULL)
+        gwc_client_withdraw_gateway(client);
+    else if (loaded == GWC_ORIGIN_BAD)
+        gw_log(GW_LOG_ERROR,
+               client->version != NULL ? "the gateway spec is refused, the last good one stays in force"
+                                       : "the gateway spec is refused, a good one is waited for",
+               "file", gwc_origin_label(client->gateway_origin), NULL);
+    else if (loaded < 0 && client->outbox == NULL)
+        gwc_client_fail(client, GW_EXIT_FAULT);
 }
 
-static void on_sources_changed(void *user)
+void gwc_client_sources_changed(struct gwc_client *client)
 {
-    struct gwc_client *client = user;
-
     if (client->begun && !client->stopping)
         gwc_client_load_sources(client);
 }
@@ -130,7 +134,7 @@ static void on_sources_changed(void *user)
 static void on_reload(void *user)
 {
     gw_log(GW_LOG_INFO, "SIGHUP: reading the configuration again", NULL);
-    on_gateway_changed(user);
+    gwc_client_gateway_changed(user);
 }
 
 /* ---- now and then ---- */
@@ -157,6 +161,19 @@ static void on_tick(void *user)
     gw_timer_start(client->tick_timer, TICK_MS);
 }
 
+/* Why nothing of a document is in force. */
+static void unready_words(const struct gw_problems *problems, const struct gwc_origin *origin,
+                          const char *what, struct gw_reason *reason)
+{
+    struct gw_reason why = {"waiting"};
+
+    if (problems->count > 0)
+        gw_reason_set(&why, "%s", problems->items[0].message);
+    else if (origin != NULL)
+        (void)gwc_origin_words(origin, &why);
+    gw_reason_set(reason, "%s: %s", what, why.text);
+}
+
 bool gwc_client_ready(void *user, struct gw_reason *reason)
 {
     struct gwc_client *client = user;
@@ -164,15 +181,15 @@ bool gwc_client_ready(void *user, struct gw_reason *reason)
     if (client->stopping)
         gw_reason_set(reason, "stopping");
     else if (client->version == NULL)
-        gw_reason_set(reason, "the Gateway spec was not read yet");
+        unready_words(&client->gateway_problems, client->gateway_origin, "no Gateway spec is in force",
+                      reason);
     else if (client->sources == NULL)
-        gw_reason_set(reason, "event sources were not read yet: %s",
-                      client->sources_problems.count > 0 ? client->sources_problems.items[0].message
-                                                         : "waiting");
+        unready_words(&client->sources_problems, client->sources_origin, "event sources were not read yet",
+                      reason);
     else if (client->outbox_full)
         gw_reason_set(reason, "the outbox takes no more events: %s", client->outbox_reason);
     else
-        return true;
+        return gwc_client_origin_words(client, reason), true;
     return false;
 }
 
@@ -297,16 +314,6 @@ static void context_init(struct gwc_client *client)
     client->context.user = client;
 }
 
-static int origins_open(struct gwc_client *client)
-{
-    struct gwc_origin_options gateway = {client->loop, on_gateway_changed, client};
-    struct gwc_origin_options sources = {client->loop, on_sources_changed, client};
-
-    GW_TRY(gwc_origin_open(&client->gateway_origin, &client->options->gateway, &gateway));
-    GW_TRY(gwc_origin_open(&client->sources_origin, &client->options->event_sources, &sources));
-    return 0;
-}
-
 static int client_open(struct gwc_client *client)
 {
     client->started_ms = gw_clock_realtime_ms();
@@ -318,7 +325,7 @@ static int client_open(struct gwc_client *client)
     GW_TRY(gw_timer_open(&client->nudge_timer, client->loop, on_nudge_time, client));
     GW_TRY(gw_http_open(&client->http, client->loop, CONNECTIONS_MAX));
     GW_TRY(gw_rpc_client_open(&client->rpc));
-    GW_TRY(origins_open(client));
+    GW_TRY(gwc_client_open_origins(client));
     int identified = gwc_client_identify(client);
     if (identified != 0)
         return identified;
@@ -331,10 +338,11 @@ int gwc_client_begin(struct gwc_client *client)
 {
     client->begun = true;
     int loaded = gwc_client_load_gateway(client);
-    if (loaded != 0)
-        return loaded;
-    gwc_client_load_sources(client);
-    return 0;
+    bool waits = loaded == GWC_ORIGIN_NONE ||
+                 (loaded == GWC_ORIGIN_BAD && gwc_origin_kind(client->gateway_origin) != GWC_ORIGIN_FILE);
+    if (loaded == 0)
+        gwc_client_load_sources(client);
+    return waits ? 0 : loaded;
 }
 
 void gwc_client_fail(struct gwc_client *client, int exit_code)
@@ -355,6 +363,7 @@ static void client_close(struct gwc_client *client)
         for (int i = 0; i < 50; i++)
             gw_loop_turn(client->loop,
                          i < 10 ? 0 : 1); /* links free themselves here, and with them their channels */
+    client->kube = gw_kube_close(client->kube);
     client->rpc = gw_rpc_client_close(client->rpc);
     client->admin = gw_admin_close(client->admin);
     client->http = gw_http_close(client->http);

@@ -4,18 +4,18 @@
 
 #include "common/admin.h"
 #include "gateway-client/delivery.h"
-#include "gateway-client/origin.h"
+#include "gateway-client/origin_flags.h"
 #include "gateway-client/outbox.h"
 #include "gateway-client/plan.h"
 #include "gateway-client/server.h"
 #include "gateway-client/stream.h"
 
 struct gwc_client_options {
-    struct gwc_origin_name gateway;       /* --gateway */
-    struct gwc_origin_name event_sources; /* --event-sources */
-    const char *state_directory;          /* --state */
-    const char *admin_address;            /* "none": no admin address */
-    int64_t drain_ms;                     /* limit of an orderly end */
+    struct gwc_origins origins;  /* --gateway, --event-sources and how to reach them */
+    int64_t delete_grace_ms;     /* what a deleted object said stays in force for so long */
+    const char *state_directory; /* --state */
+    const char *admin_address;   /* "none": no admin address */
+    int64_t drain_ms;            /* limit of an orderly end */
 };
 
 /* Runs until SIGTERM or SIGINT; the exit code (flags.h).
@@ -51,7 +51,9 @@ struct gwc_client {
     struct gw_admin *admin;
     struct gw_signal *signals[3];
     struct gw_timer *tick_timer, *end_timer, *nudge_timer;
-    struct gwc_origin *gateway_origin, *sources_origin;
+    struct gw_kube *kube; /* NULL before gwc_client_kube() */
+    struct gwc_origin *gateway_origin;
+    struct gwc_origin *sources_origin; /* NULL before the spec has named the ConfigMap */
     int64_t started_ms;
 
     struct gw_arena arena; /* name and namespace, for life */
@@ -79,20 +81,48 @@ struct gwc_client {
     struct gw_series *reloads_good, *reloads_bad, *loaded_series;
 };
 
-/* Opens the outbox and puts the configuration in force, and what changes in it from now on. Verdict GWC_ORIGIN_BAD: the
- * Gateway spec cannot be used, the log says why. */
+/* Opens the outbox and puts the configuration in force, and what changes in it from now on; what is not there yet is waited
+ * for. Verdict GWC_ORIGIN_BAD: the spec of a file cannot be used, the log says why. */
 int gwc_client_begin(struct gwc_client *client) GW_MUST_CHECK;
 /* Ends the program with this exit code, without the orderly end. */
 void gwc_client_fail(struct gwc_client *client, int exit_code);
 
+/* The API client, opened when it is first asked for. -EINVAL, -ENOENT, … with words. */
+int gwc_client_kube(struct gwc_client *client, struct gw_kube **ret_kube,
+                    struct gw_reason *reason) GW_MUST_CHECK;
+/* Of objects whose namespace is not said. */
+const char *gwc_client_namespace(const struct gwc_client *client);
+
+/* ---- origins ---- */
+
+/* -EINVAL, -ENOENT, …: the API client cannot be opened, with words in the log. */
+int gwc_client_open_origins(struct gwc_client *client) GW_MUST_CHECK;
+/* The ConfigMap that this spec names, where --event-sources names nothing, becomes an origin in reach; verdict GWC_ORIGIN_BAD:
+ * there is none, or the API client cannot be opened: the gateway's problems say why. */
+int gwc_client_check_event_source(struct gwc_client *client, const struct gwc_spec *spec) GW_MUST_CHECK;
+/* The event sources are those of the spec in force. */
+int gwc_client_follow_event_source(struct gwc_client *client) GW_MUST_CHECK;
+/* The first that there is to say of an origin; false: nothing. */
+bool gwc_client_origin_words(const struct gwc_client *client, struct gw_reason *words);
+
+/* ---- the configuration in force ---- */
+
+/* What an origin says has changed. */
+void gwc_client_gateway_changed(struct gwc_client *client);
+void gwc_client_sources_changed(struct gwc_client *client);
+
 /* Learns name and namespace of the gateway; verdict GWC_ORIGIN_BAD, with words in the log. */
 int gwc_client_identify(struct gwc_client *client) GW_MUST_CHECK;
-/* Reads the Gateway spec and puts it in force; verdict GWC_ORIGIN_BAD: the problems say why, the old one stays. */
+/* Reads the Gateway spec and puts it in force. Verdicts: GWC_ORIGIN_BAD: the problems say why, the old one stays;
+ * GWC_ORIGIN_NONE: there is none. */
 int gwc_client_load_gateway(struct gwc_client *client) GW_MUST_CHECK;
+/* Servers, watchers and event sources stop, until there is a spec again. The outbox keeps what is to be delivered. */
+void gwc_client_withdraw_gateway(struct gwc_client *client);
 /* Once, with the first spec. -EWOULDBLOCK, … with words in the log. */
 int gwc_client_open_outbox(struct gwc_client *client, const struct gwc_spec *spec) GW_MUST_CHECK;
 /* Reads the event sources and starts, changes and stops streams. */
 void gwc_client_load_sources(struct gwc_client *client);
+void gwc_client_withdraw_sources(struct gwc_client *client);
 /* `file`: what they are about when they do not say it. */
 void gwc_client_log_problems(const char *file, const struct gw_problems *problems);
 void gwc_client_stream_gone(struct gwc_client *client, struct gwc_stream *stream);

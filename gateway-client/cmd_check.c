@@ -1,7 +1,8 @@
 /* gateway-client check: every fault of a configuration at once, with file, line and path; through its gateway-servers too. */
+#include "common/kube.h"
 #include "gateway-client/command_line.h"
 #include "gateway-client/commands.h"
-#include "gateway-client/file.h"
+#include "gateway-client/origin_flags.h"
 #include "gateway-client/server.h"
 #include "gateway-client/validation.h"
 
@@ -10,10 +11,13 @@
 #include <string.h>
 
 struct check {
-    const char *gateway_file, *sources_path;
+    struct gwc_origins origins;
     int64_t timeout_ms;
     bool offline, print_settings;
     struct gw_loop *loop;
+    struct gw_timer *timer;
+    struct gw_kube *kube;
+    struct gwc_origin *gateway_origin, *sources_origin;
     struct gw_rpc_client *rpc;
     struct gwc_spec *spec;
     struct gwc_sources *sources;
@@ -90,7 +94,8 @@ static int check_ask(struct check *check, const struct gwc_source *source, struc
     };
 
     if (channel == NULL) {
-        print_problem(check->gateway_file, 0, gwc_server_spec(server)->address, reason.text);
+        print_problem(gwc_origin_label(check->gateway_origin), 0, gwc_server_spec(server)->address,
+                      reason.text);
         check->problems++;
         return 0;
     }
@@ -108,7 +113,6 @@ static int check_ask(struct check *check, const struct gwc_source *source, struc
 
 static int check_online(struct check *check)
 {
-    GW_TRY(gw_loop_open(&check->loop));
     GW_TRY(gw_rpc_client_open(&check->rpc));
     check->servers = calloc(check->spec->servers_count + 1, sizeof(*check->servers));
     if (check->servers == NULL)
@@ -126,21 +130,110 @@ static int check_online(struct check *check)
     return 0;
 }
 
-static int check_files(struct check *check)
-{
-    GW_AUTO(gw_bytes_done) struct gw_bytes text = {0};
-    GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
+/* ---- the documents ---- */
 
-    int read = gwc_file_read(check->gateway_file, &text, &problems);
-    if (read == 0)
-        read = gwc_spec_read(gw_bytes_view(&text), &check->spec, &problems);
-    check_print(check, check->gateway_file, &problems);
-    if (read != 0)
-        return read < 0 ? read : 0;
-    gw_problems_done(&problems);
-    read = gwc_sources_read(check->sources_path, check->spec, &check->sources, &problems);
-    check_print(check, check->sources_path, &problems);
-    return read < 0 ? read : 0;
+static void on_heard(void *user)
+{
+    struct check *check = user;
+
+    gw_loop_stop(check->loop);
+}
+
+static const char *check_namespace(const struct check *check)
+{
+    return check->origins.namespace_ != NULL ? check->origins.namespace_
+           : check->kube != NULL             ? gw_kube_namespace(check->kube)
+                                             : "default";
+}
+
+/* The API client, when it is needed for the first time. Verdict GWC_ORIGIN_BAD: a problem was printed. */
+static int check_kube(struct check *check)
+{
+    const struct gw_kube_options options = {check->origins.kubeconfig, check->origins.context,
+                                            "gateway-client"};
+    struct gw_reason reason = {""};
+
+    if (check->kube != NULL || gw_kube_open(&check->kube, check->loop, &options, &reason) == 0)
+        return 0;
+    print_problem("kubeconfig", 0, "", reason.text[0] != '\0' ? reason.text : gw_fault_trace());
+    check->problems++;
+    return GWC_ORIGIN_BAD;
+}
+
+/* Opens it, and waits until it says something: what it is, or why it says nothing. */
+static int check_origin(struct check *check, const struct gwc_origin_name *name,
+                        struct gwc_origin **ret_origin)
+{
+    struct gwc_origin_options options = {
+        .loop = check->loop, .changed = on_heard, .told = on_heard, .user = check};
+
+    if (name->kind != GWC_ORIGIN_FILE) {
+        int opened = check_kube(check);
+        if (opened != 0)
+            return opened;
+        options.kube = check->kube;
+        options.namespace_ = check_namespace(check);
+    }
+    GW_TRY(gwc_origin_open(ret_origin, name, &options));
+    if (name->kind == GWC_ORIGIN_FILE)
+        return 0;
+    gw_timer_start(check->timer, check->timeout_ms);
+    gw_loop_run(check->loop);
+    gw_timer_stop(check->timer);
+    return 0;
+}
+
+/* What came of reading it; a document that is not there is as bad as one that cannot be read. */
+static int check_read(struct check *check, const struct gwc_origin *origin, int read,
+                      const struct gw_problems *problems)
+{
+    struct gw_reason words = {"no answer in time"};
+
+    check_print(check, gwc_origin_label(origin), problems);
+    if (read != GWC_ORIGIN_NONE)
+        return read;
+    (void)gwc_origin_words(origin, &words);
+    print_problem(gwc_origin_label(origin), 0, "", words.text);
+    check->problems++;
+    return GWC_ORIGIN_BAD;
+}
+
+static int check_gateway(struct check *check)
+{
+    GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
+    int opened = check_origin(check, &check->origins.gateway, &check->gateway_origin);
+
+    if (opened != 0)
+        return opened;
+    int read = gwc_origin_read_spec(check->gateway_origin, &check->spec, &problems);
+    return check_read(check, check->gateway_origin, read, &problems);
+}
+
+static int check_sources(struct check *check)
+{
+    GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
+    struct gwc_origin_name *name = &check->origins.event_sources;
+
+    if (!check->origins.event_sources_given && !gwc_origin_of_spec(name, check->spec)) {
+        print_problem(gwc_origin_label(check->gateway_origin), 0, "spec.eventSource",
+                      "missing: the ConfigMap of the event sources, because --event-sources names none");
+        check->problems++;
+        return GWC_ORIGIN_BAD;
+    }
+    int opened = check_origin(check, name, &check->sources_origin);
+    if (opened != 0)
+        return opened;
+    int read = gwc_origin_read_sources(check->sources_origin, check->spec, &check->sources, &problems);
+    return check_read(check, check->sources_origin, read, &problems);
+}
+
+/* Verdict GWC_ORIGIN_BAD: problems were printed, and no more can be checked. */
+static int check_documents(struct check *check)
+{
+    GW_TRY(gw_loop_open(&check->loop));
+    GW_TRY(gw_timer_open(&check->timer, check->loop, on_heard, check));
+    int read = check_gateway(check);
+    return read != 0 ? read : check_sources(check);
 }
 
 static void check_close(struct check *check)
@@ -150,6 +243,10 @@ static void check_close(struct check *check)
             gwc_server_unref(check->servers[i]);
     free(check->servers);
     gw_rpc_client_close(check->rpc);
+    gwc_origin_close(check->gateway_origin);
+    gwc_origin_close(check->sources_origin);
+    gw_kube_close(check->kube);
+    gw_timer_close(check->timer);
     gw_loop_close(check->loop);
     gwc_sources_free(check->sources);
     gwc_spec_free(check->spec);
@@ -157,9 +254,9 @@ static void check_close(struct check *check)
 
 static int check_run(struct check *check)
 {
-    int fault = check_files(check);
+    int fault = check_documents(check);
 
-    if (fault == 0 && check->sources != NULL && !check->offline)
+    if (fault == 0 && !check->offline)
         fault = check_online(check);
     if (fault < 0)
         fprintf(stderr, "gateway-client check: %s\n", gw_fault_trace());
@@ -191,28 +288,30 @@ static int check_print_settings(void)
 int gwc_cmd_check(int argc, char **argv)
 {
     struct check check = {.timeout_ms = 5000};
+    struct gwc_origin_flags origins = {0};
+    struct gw_reason reason = {""};
     int words = 0;
     const struct gw_flag flags[] = {
-        {"gateway", GW_FLAG_TEXT, &check.gateway_file, "FILE", "the Gateway spec", "GATEWAY_SPEC"},
-        {"event-sources", GW_FLAG_TEXT, &check.sources_path, "PATH",
-         "the event sources: a file or a directory", "GATEWAY_EVENT_SOURCES"},
+        GWC_ORIGIN_FLAGS(origins),
         {"offline", GW_FLAG_BOOL, &check.offline, NULL, "do not ask the gateway-servers", NULL},
         {"print-settings", GW_FLAG_BOOL, &check.print_settings, NULL,
          "print the fields of the Gateway spec as Markdown and end", NULL},
         {"timeout", GW_FLAG_DURATION, &check.timeout_ms, "DURATION",
-         "for each answer of a gateway-server (default 5s)", NULL},
+         "for each answer of a gateway-server, or of the API server (default 5s)", NULL},
         {0},
     };
 
-    int ended = gwc_command_line(flags, argc, argv,
-                                 "Usage: gateway-client check --gateway FILE --event-sources PATH", &words);
+    int ended =
+        gwc_command_line(flags, argc, argv,
+                         "Usage: gateway-client check --gateway ORIGIN [--event-sources ORIGIN]", &words);
     if (ended > 0)
         return ended - 1;
     if (check.print_settings)
         return check_print_settings();
-    if (words > 0 || check.gateway_file == NULL || check.sources_path == NULL) {
-        fprintf(stderr, "gateway-client check: --gateway and --event-sources are needed, and nothing else "
-                        "(see --help)\n");
+    if (words > 0)
+        gw_reason_set(&reason, "unexpected word on the command line");
+    if (words > 0 || gwc_origin_flags_read(&origins, &check.origins, &reason) < 0) {
+        fprintf(stderr, "gateway-client check: %s (see --help)\n", reason.text);
         return GW_EXIT_USAGE;
     }
     return check_run(&check);

@@ -16,14 +16,18 @@ static int usage(const char *words)
 
 int gwc_cmd_run(int argc, char **argv)
 {
-    struct gwc_client_options options = {.admin_address = "127.0.0.1:9301", .drain_ms = 10000};
-    const char *gateway = NULL, *sources = NULL, *log_level = "info", *log_format = "logfmt", *secrets = NULL;
+    struct gwc_client_options options = {
+        .admin_address = "127.0.0.1:9301", .drain_ms = 10000, .delete_grace_ms = 30000};
+    struct gwc_origin_flags origins = {0};
+    struct gw_reason reason = {""};
+    const char *log_level = "info", *log_format = "logfmt", *secrets = NULL;
     int words = 0;
     const struct gw_flag flags[] = {
-        {"gateway", GW_FLAG_TEXT, &gateway, "FILE", "the Gateway spec", "GATEWAY_SPEC"},
-        {"event-sources", GW_FLAG_TEXT, &sources, "PATH",
-         "the event sources: a ConfigMap manifest, or a directory that a ConfigMap is mounted on",
-         "GATEWAY_EVENT_SOURCES"},
+        GWC_ORIGIN_FLAGS(origins),
+        {"delete-grace", GW_FLAG_DURATION, &options.delete_grace_ms, "DURATION",
+         "what a deleted Gateway or ConfigMap said stays in force for so long, for it to be made again "
+         "(default 30s)",
+         NULL},
         {"state", GW_FLAG_TEXT, &options.state_directory, "DIRECTORY", "where the outbox lives",
          "GATEWAY_STATE"},
         {"admin", GW_FLAG_TEXT, &options.admin_address, "ADDRESS",
@@ -39,23 +43,25 @@ int gwc_cmd_run(int argc, char **argv)
         {0},
     };
 
-    int ended =
-        gwc_command_line(flags, argc, argv,
-                         "Usage: gateway-client run --gateway FILE --event-sources PATH --state DIRECTORY\n\n"
-                         "SIGTERM ends in order, SIGHUP reads the configuration again.",
-                         &words);
+    int ended = gwc_command_line(
+        flags, argc, argv,
+        "Usage: gateway-client run --gateway ORIGIN [--event-sources ORIGIN] --state DIRECTORY\n\n"
+        "SIGTERM ends in order, SIGHUP reads the configuration again.",
+        &words);
     if (ended > 0)
         return ended - 1;
     if (words > 0)
         return usage("unexpected word on the command line");
-    if (gateway == NULL || sources == NULL || options.state_directory == NULL)
-        return usage("--gateway, --event-sources and --state are needed");
+    if (options.state_directory == NULL)
+        return usage("--state is needed: the directory of the outbox");
+    if (options.delete_grace_ms < 0)
+        return usage("--delete-grace is a duration from 0s on");
+    if (gwc_origin_flags_read(&origins, &options.origins, &reason) < 0)
+        return usage(reason.text);
     if (!gw_log_set_level(log_level))
         return usage("--log-level is one of debug, info, warn, error");
     if (!gw_log_set_format(log_format))
         return usage("--log-format is one of logfmt, json");
-    options.gateway = (struct gwc_origin_name){.kind = GWC_ORIGIN_FILE, .path = gateway};
-    options.event_sources = (struct gwc_origin_name){.kind = GWC_ORIGIN_FILE, .path = sources};
     gw_secrets_set_directory(secrets);
     return gwc_client_run(&options);
 }

@@ -72,6 +72,17 @@ static void print_problems(const struct gw_node *problems)
                text_of(item, "path"), text_of(item, "message"));
 }
 
+static void print_origins(const struct gw_node *origins)
+{
+    static const char *const details[] = {"message", NULL};
+
+    for (const struct gw_node *item = origins == NULL ? NULL : origins->first; item != NULL;
+         item = item->next) {
+        printf("%s: %s, %s\n", text_of(item, "role"), text_of(item, "origin"), text_of(item, "state"));
+        print_details(item, details);
+    }
+}
+
 static void print_status(const struct gw_node *root)
 {
     const struct gw_node *gateway = gw_node_get(root, "gateway");
@@ -83,6 +94,7 @@ static void print_status(const struct gw_node *root)
     printf("outbox: %s of %s bytes, event %s, full: %s %s\n", text_of(outbox, "bytes"),
            text_of(outbox, "sizeMax"), text_of(outbox, "lastSequence"), text_of(outbox, "full"),
            text_of(outbox, "reason"));
+    print_origins(gw_node_get(root, "origins"));
     print_problems(gw_node_at(root, "configuration.problems"));
     print_sources(gw_node_get(root, "sources"));
     print_watchers(gw_node_get(root, "watchers"));

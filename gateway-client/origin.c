@@ -3,8 +3,14 @@
 
 #include "common/text.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+const char *const gwc_origin_state_names[] = {
+    [GWC_ORIGIN_UNHEARD] = "unheard", [GWC_ORIGIN_ABSENT] = "absent", [GWC_ORIGIN_PRESENT] = "present",
+    [GWC_ORIGIN_LEAVING] = "leaving", [GWC_ORIGIN_GONE] = "gone",
+};
 
 /* ---- names ---- */
 
@@ -56,12 +62,40 @@ int gwc_origin_parse(struct gwc_origin_name *ret_name, const char *text, struct 
     return 0;
 }
 
+bool gwc_origin_of_spec(struct gwc_origin_name *ret_name, const struct gwc_spec *spec)
+{
+    const char *namespace_ = spec->event_source.namespace_, *name = spec->event_source.name;
+
+    if (name == NULL)
+        return false;
+    *ret_name = (struct gwc_origin_name){.kind = GWC_ORIGIN_CONFIGMAP};
+    snprintf(ret_name->namespace_, sizeof(ret_name->namespace_), "%s", namespace_ != NULL ? namespace_ : "");
+    snprintf(ret_name->name, sizeof(ret_name->name), "%s", name);
+    return true;
+}
+
+char *gwc_origin_label_of(const struct gwc_origin_name *name, const char *namespace_)
+{
+    const char *kind = name->kind == GWC_ORIGIN_GATEWAY ? "gateway" : "configmap";
+    char *label = NULL;
+
+    if (name->kind == GWC_ORIGIN_FILE)
+        return strdup(name->path);
+    if (asprintf(&label, "%s %s/%s", kind, name->namespace_[0] != '\0' ? name->namespace_ : namespace_,
+                 name->name) < 0)
+        return NULL;
+    return label;
+}
+
 /* ---- what all kinds have in common ---- */
 
 int gwc_origin_open(struct gwc_origin **ret_origin, const struct gwc_origin_name *name,
                     const struct gwc_origin_options *options)
 {
-    GW_TRY(gwc_origin_file_open(ret_origin, name, options));
+    if (name->kind == GWC_ORIGIN_FILE)
+        GW_TRY(gwc_origin_file_open(ret_origin, name, options));
+    else
+        GW_TRY(gwc_origin_kube_open(ret_origin, name, options));
     return 0;
 }
 
@@ -76,12 +110,30 @@ struct gwc_origin *gwc_origin_close(struct gwc_origin *origin)
 
 const char *gwc_origin_label(const struct gwc_origin *origin)
 {
-    return origin->label;
+    return origin == NULL ? "" : origin->label;
 }
 
 enum gwc_origin_kind gwc_origin_kind(const struct gwc_origin *origin)
 {
     return origin->kind;
+}
+
+enum gwc_origin_state gwc_origin_state(const struct gwc_origin *origin)
+{
+    return origin->ops->state(origin);
+}
+
+bool gwc_origin_words(const struct gwc_origin *origin, struct gw_reason *words)
+{
+    return origin->ops->words(origin, words);
+}
+
+bool gwc_origin_is(const struct gwc_origin *origin, const struct gwc_origin_name *name,
+                   const char *namespace_)
+{
+    GW_AUTO(gw_freep) char *label = gwc_origin_label_of(name, namespace_);
+
+    return origin->kind == name->kind && label != NULL && strcmp(origin->label, label) == 0;
 }
 
 int gwc_origin_read_spec(const struct gwc_origin *origin, struct gwc_spec **ret_spec,

@@ -4,7 +4,7 @@
 #include "gateway-client/file.h"
 
 #include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
 enum { SETTLE_MS = 100 }; /* an editor writes a file in several steps */
 
@@ -19,6 +19,18 @@ static void origin_file_close(struct gwc_origin *origin)
 
     gwc_files_close(file->files);
     free(file);
+}
+
+static enum gwc_origin_state origin_file_state(const struct gwc_origin *origin)
+{
+    return access(origin->label, F_OK) == 0 ? GWC_ORIGIN_PRESENT : GWC_ORIGIN_ABSENT;
+}
+
+/* What is wrong with a file is said when it is read. */
+static bool origin_file_words(const struct gwc_origin *origin, struct gw_reason *words)
+{
+    (void)origin, (void)words;
+    return false;
 }
 
 static int origin_file_read_spec(const struct gwc_origin *origin, struct gwc_spec **ret_spec,
@@ -42,6 +54,8 @@ static int origin_file_read_sources(const struct gwc_origin *origin, const struc
 
 static const struct gwc_origin_ops origin_file_ops = {
     .close = origin_file_close,
+    .state = origin_file_state,
+    .words = origin_file_words,
     .read_spec = origin_file_read_spec,
     .read_sources = origin_file_read_sources,
 };
@@ -55,7 +69,7 @@ int gwc_origin_file_open(struct gwc_origin **ret_origin, const struct gwc_origin
         return GW_RAISE(-ENOMEM);
     file->base = (struct gwc_origin){.ops = &origin_file_ops, .kind = GWC_ORIGIN_FILE};
     GW_AUTO(gwc_origin_closep) struct gwc_origin *origin = &file->base;
-    file->base.label = strdup(name->path);
+    file->base.label = gwc_origin_label_of(name, NULL);
     if (file->base.label == NULL)
         return GW_RAISE(-ENOMEM);
     GW_TRY(

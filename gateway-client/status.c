@@ -64,6 +64,30 @@ static void write_configuration(struct gwc_client *client, struct gw_bytes *out)
     gw_bytes_append_text(out, "]}");
 }
 
+static void write_origin(struct gw_bytes *out, const char *role, const struct gwc_origin *origin)
+{
+    struct gw_reason words = {""};
+
+    if (origin == NULL)
+        return;
+    (void)gwc_origin_words(origin, &words);
+    element(out);
+    gw_json_member_text(out, "role", role);
+    gw_json_member_text(out, "origin", gwc_origin_label(origin));
+    gw_json_member_text(out, "state", gwc_origin_state_names[gwc_origin_state(origin)]);
+    gw_json_member_text(out, "message", words.text);
+    gw_bytes_append_char(out, '}');
+}
+
+static void write_origins(struct gwc_client *client, struct gw_bytes *out)
+{
+    gw_json_member(out, "origins");
+    gw_bytes_append_char(out, '[');
+    write_origin(out, "gateway", client->gateway_origin);
+    write_origin(out, "eventSources", client->sources_origin);
+    gw_bytes_append_char(out, ']');
+}
+
 /* Nothing of it before the work began. */
 static void write_outbox(struct gwc_client *client, struct gw_bytes *out)
 {
@@ -136,6 +160,7 @@ void gwc_status_write(struct gwc_client *client, struct gw_bytes *out)
     gw_bytes_append_char(out, '{');
     write_gateway(client, out);
     write_configuration(client, out);
+    write_origins(client, out);
     write_outbox(client, out);
     gw_json_member(out, "sources");
     gw_bytes_append_char(out, '[');
