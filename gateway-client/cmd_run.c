@@ -52,12 +52,12 @@ int gwc_cmd_run(int argc, char **argv)
         return ended - 1;
     if (words > 0)
         return usage("unexpected word on the command line");
+    if (gwc_origin_flags_read(&origins, &options.origins, &reason) < 0)
+        return usage(reason.text);
     if (options.state_directory == NULL)
         return usage("--state is needed: the directory of the outbox");
     if (options.delete_grace_ms < 0)
         return usage("--delete-grace is a duration from 0s on");
-    if (gwc_origin_flags_read(&origins, &options.origins, &reason) < 0)
-        return usage(reason.text);
     if (!gw_log_set_level(log_level))
         return usage("--log-level is one of debug, info, warn, error");
     if (!gw_log_set_format(log_format))

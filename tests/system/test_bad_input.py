@@ -198,6 +198,15 @@ USAGE = [
     (["status", "word"], "unexpected word"), (["listen", "--address", "nowhere"], "address"),
     (["listen", "--fail-rate", "7"], "--fail-rate"), (["dead-letters"], "list, show, replay or drop"),
     (["dead-letters", "eat"], "list, show, replay or drop"), (["dead-letters", "list"], "--state"),
+    (["run", "--gateway", "gateway:", "--state", "s"], '--gateway: "gateway:" has no name: write gateway:NAME'),
+    (["run", "--gateway", "configmap:shop", "--state", "s"], "--gateway: expected gateway:NAME or a file"),
+    (["run", "--gateway", "gateway:Shop", "--state", "s"], '--gateway: "Shop" is not a name'),
+    (["run", "--gateway", "g", "--event-sources", "configmap:", "--state", "s"], 'write configmap:NAME'),
+    (["run", "--gateway", "g", "--event-sources", "configmap:a.b/c", "--state", "s"], '"a.b" is not a namespace'),
+    (["run", "--gateway", "g", "--event-sources", "gateway:shop", "--state", "s"], "--event-sources: expected configmap:NAME"),
+    (["run", "--gateway", "g", "--namespace", "a/b", "--state", "s"], '--namespace: "a/b" is not a namespace'),
+    (["run", "--gateway", "g", "--delete-grace", "-1s", "--state", "s"], "--delete-grace"),
+    (["run", "--gateway", "g", "--event-sources", "e"], "--state"), (["check", "--gateway", "gateway:a/"], "has no name"),
     (["dead-letters", "show", "x", "--state", "."], "NUMBER"), (["dead-letters", "drop", "--state", "."], "--all"),
 ]
 

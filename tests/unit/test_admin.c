@@ -130,6 +130,7 @@ static void health_and_readiness_are_told(void **state)
     assert_string_equal(fixture->body, "2 of 3 event sources are not connected\n");
     fixture->ready = true;
     assert_int_equal(ask(fixture, GW_HTTP_GET, "/readyz?verbose", NULL), 200);
+    assert_string_equal(fixture->body, "ok: 2 of 3 event sources are not connected\n");
 }
 
 static void metrics_are_in_the_text_format(void **state)
