@@ -12,7 +12,7 @@ struct gw_kube_entry {
     uint32_t hash;
     uint16_t namespace_size, name_size, uid_size, version_size; /* without the NULs between them */
     bool seen;
-    char text[]; /* the four, one after the other */
+    char text[]; /* the four, one after the other; then the user's extra bytes, aligned */
 };
 
 struct gw_kube_known {
@@ -21,6 +21,7 @@ struct gw_kube_known {
     size_t count;
     size_t cursor; /* of take_missing */
     uint32_t seed; /* who chooses names must not choose their places */
+    size_t extra_size;
 };
 
 /* ---- one entry ---- */
@@ -33,7 +34,23 @@ struct gw_kube_id gw_kube_entry_id(const struct gw_kube_entry *entry)
     return (struct gw_kube_id){namespace_, name, uid, uid + entry->uid_size + 1};
 }
 
-static int entry_new(struct gw_kube_entry **ret_entry, const struct gw_kube_id *id, uint32_t hash)
+static size_t extra_offset(size_t texts_size)
+{
+    size_t align = _Alignof(max_align_t);
+
+    return (offsetof(struct gw_kube_entry, text) + texts_size + align - 1) / align * align;
+}
+
+void *gw_kube_entry_extra(const struct gw_kube_entry *entry)
+{
+    size_t texts =
+        (size_t)entry->namespace_size + entry->name_size + entry->uid_size + entry->version_size + 4;
+
+    return (char *)(uintptr_t)entry + extra_offset(texts);
+}
+
+static int entry_new(struct gw_kube_entry **ret_entry, const struct gw_kube_id *id, uint32_t hash,
+                     size_t extra_size)
 {
     const char *texts[] = {id->namespace_, id->name, id->uid, id->version};
     size_t sizes[4], total = 0;
@@ -45,7 +62,8 @@ static int entry_new(struct gw_kube_entry **ret_entry, const struct gw_kube_id *
         if (sizes[i] > UINT16_MAX)
             return GW_RAISE(-EMSGSIZE);
     }
-    entry = malloc(offsetof(struct gw_kube_entry, text) + total);
+    entry = malloc(extra_size == 0 ? offsetof(struct gw_kube_entry, text) + total
+                                   : extra_offset(total) + extra_size);
     if (entry == NULL)
         return GW_RAISE(-ENOMEM);
     *entry = (struct gw_kube_entry){.hash = hash,
@@ -56,6 +74,8 @@ static int entry_new(struct gw_kube_entry **ret_entry, const struct gw_kube_id *
                                     .seen = true};
     for (size_t i = 0, at = 0; i < 4; at += sizes[i++] + 1)
         memcpy(entry->text + at, texts[i], sizes[i] + 1);
+    if (extra_size > 0)
+        memset(gw_kube_entry_extra(entry), 0, extra_size);
     *ret_entry = entry;
     return 0;
 }
@@ -144,11 +164,17 @@ static void table_shrink(struct gw_kube_known *known)
 
 int gw_kube_known_open(struct gw_kube_known **ret_known)
 {
+    return gw_kube_known_open_with(ret_known, 0);
+}
+
+int gw_kube_known_open_with(struct gw_kube_known **ret_known, size_t extra_size)
+{
     GW_AUTO(gw_kube_known_closep) struct gw_kube_known *known = calloc(1, sizeof(*known));
 
     if (known == NULL)
         return GW_RAISE(-ENOMEM);
     known->seed = (uint32_t)gw_random_u64();
+    known->extra_size = extra_size;
     GW_TRY(table_resize(known, SLOTS_MIN));
     *ret_known = GW_TAKE(known);
     return 0;
@@ -197,6 +223,14 @@ enum gw_kube_news gw_kube_known_compare(const struct gw_kube_known *known, const
     return strcmp(before.version, id->version) == 0 ? GW_KUBE_NEWS_NONE : GW_KUBE_NEWS_CHANGED;
 }
 
+static void extra_move(const struct gw_kube_known *known, const struct gw_kube_entry *from,
+                       struct gw_kube_entry *to)
+{
+    if (known->extra_size > 0 && from != NULL &&
+        strcmp(gw_kube_entry_id(from).uid, gw_kube_entry_id(to).uid) == 0)
+        memcpy(gw_kube_entry_extra(to), gw_kube_entry_extra(from), known->extra_size);
+}
+
 int gw_kube_known_put(struct gw_kube_known *known, const struct gw_kube_id *id)
 {
     uint32_t hash = names_hash(known, id->namespace_, id->name);
@@ -204,9 +238,10 @@ int gw_kube_known_put(struct gw_kube_known *known, const struct gw_kube_id *id)
 
     if ((known->count + 1) * 4 > known->capacity * 3)
         GW_TRY(table_resize(known, known->capacity * 2));
-    GW_TRY(entry_new(&entry, id, hash));
+    GW_TRY(entry_new(&entry, id, hash, known->extra_size));
     slot = &known->slots[slot_of(known, hash, id->namespace_, id->name)];
     known->count += *slot == NULL;
+    extra_move(known, *slot, entry);
     free(*slot);
     *slot = entry;
     return 0;

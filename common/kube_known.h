@@ -9,6 +9,8 @@
 struct gw_kube_known;
 
 int gw_kube_known_open(struct gw_kube_known **ret_known) GW_MUST_CHECK;
+/* With so many bytes of the user's own beside each object. */
+int gw_kube_known_open_with(struct gw_kube_known **ret_known, size_t extra_size) GW_MUST_CHECK;
 struct gw_kube_known *gw_kube_known_close(struct gw_kube_known *known);
 GW_DEFINE_CLEANUP(struct gw_kube_known *, gw_kube_known_close)
 size_t gw_kube_known_count(const struct gw_kube_known *known);
@@ -30,6 +32,10 @@ enum gw_kube_news gw_kube_known_compare(const struct gw_kube_known *known, const
 /* An object, taken out or looked at. */
 struct gw_kube_entry;
 struct gw_kube_id gw_kube_entry_id(const struct gw_kube_entry *entry); /* borrowed from it */
+
+/* The user's own bytes, aligned for anything: zeroed at first, and kept when another version of the same object is put. What they
+ * point to is the user's to end. */
+void *gw_kube_entry_extra(const struct gw_kube_entry *entry);
 
 /* NULL: there is none of that name. Borrowed until the next change. */
 const struct gw_kube_entry *gw_kube_known_find(const struct gw_kube_known *known, const char *namespace_,

@@ -47,6 +47,29 @@ static void news_tell_versions_from_other_objects_of_the_name(void **state)
     assert_int_equal(gw_kube_known_count(known), 0);
 }
 
+static uint64_t *extra_of(const struct gw_kube_known *known, const char *name)
+{
+    return gw_kube_entry_extra(gw_kube_known_find(known, "shop", name));
+}
+
+static void bytes_of_the_user_stay_with_the_object_through_its_versions(void **state)
+{
+    GW_AUTO(gw_kube_known_closep) struct gw_kube_known *known = NULL;
+    char version[32] = "";
+
+    (void)state;
+    assert_int_equal(gw_kube_known_open_with(&known, 2 * sizeof(uint64_t)), 0);
+    for (size_t i = 0; i < 20; i++) {
+        version[i] = '9'; /* each a byte longer than the last: the extra bytes stay aligned */
+        assert_int_equal(gw_kube_known_put(known, &(struct gw_kube_id){"shop", "a", "u1", version}), 0);
+        assert_int_equal((uintptr_t)extra_of(known, "a") % _Alignof(max_align_t), 0);
+        assert_int_equal(extra_of(known, "a")[1], i);
+        extra_of(known, "a")[1]++;
+    }
+    assert_int_equal(gw_kube_known_put(known, &(struct gw_kube_id){"shop", "a", "u2", "5"}), 0);
+    assert_int_equal(extra_of(known, "a")[1], 0);
+}
+
 enum { MODEL = 300, STEPS = 200000 };
 
 /* Puts, removals and whole lists at random; after each the table must agree with an array. */
@@ -195,6 +218,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(news_tell_versions_from_other_objects_of_the_name),
+        cmocka_unit_test(bytes_of_the_user_stay_with_the_object_through_its_versions),
         cmocka_unit_test(a_table_agrees_with_a_plain_array_through_any_changes),
         cmocka_unit_test(fifty_thousand_objects_take_a_few_megabytes),
         cmocka_unit_test(metadata_is_found_wherever_it_stands),
