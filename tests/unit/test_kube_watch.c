@@ -741,6 +741,9 @@ static void a_pause_during_a_wait_outlives_it(void **state)
     user_start(&user, (struct gw_kube_watch_options){0});
     cut();
     gw_kube_watch_set_paused(user.watch, true);
+    gw_kube_watch_set_paused(user.watch, false);
+    assert_int_equal(outside.wait_ms, 80);
+    gw_kube_watch_set_paused(user.watch, true);
     wait_over();
     assert_false(outside.under_way);
     gw_kube_watch_set_paused(user.watch, false);
@@ -774,6 +777,8 @@ static void a_watch_may_be_closed_in_any_of_its_callbacks(void **state)
         assert_null(user.watch);
         assert_false(outside.under_way);
         assert_int_equal(outside.wait_ms, -1);
+        if (strcmp(moments[i], "state") != 0) /* and nothing was told after it */
+            assert_string_equal(gw_bytes_text(&user.said) + user.said.size - strlen(moments[i]), moments[i]);
         user_done(&user);
     }
 }
