@@ -451,6 +451,16 @@ void gw_kube_watch_set_paused(struct gw_kube_watch *watch, bool paused)
 
 /* ---- life ---- */
 
+/* As k8s.io/apimachinery/pkg/fields does: else a name could add terms of its own. */
+static void selector_escape(struct gw_bytes *out, const char *value)
+{
+    for (; *value != '\0'; value++) {
+        if (strchr("\\,=", *value) != NULL)
+            gw_bytes_append_char(out, '\\');
+        gw_bytes_append_char(out, *value);
+    }
+}
+
 static void selector_append(struct gw_bytes *out, const char *parameter, const char *name,
                             const char *selector)
 {
@@ -458,8 +468,10 @@ static void selector_append(struct gw_bytes *out, const char *parameter, const c
 
     if (name == NULL && (selector == NULL || selector[0] == '\0'))
         return;
-    if (name != NULL)
-        gw_bytes_printf(&text, "metadata.name=%s", name);
+    if (name != NULL) {
+        gw_bytes_append_text(&text, "metadata.name=");
+        selector_escape(&text, name);
+    }
     if (selector != NULL && selector[0] != '\0')
         gw_bytes_printf(&text, "%s%s", text.size > 0 ? "," : "", selector);
     gw_bytes_printf(out, "&%s=", parameter);

@@ -1,10 +1,9 @@
-/* Secrets: files in the layout of mounted Kubernetes Secrets, or environment variables. */
-#include "common/secrets.h"
-
-#include "common/bytes.h"
+/* Secrets: files in the layout of mounted Kubernetes Secrets, or environment variables; or another reader. */
+#include "common/secrets_parts.h"
 
 #include <ctype.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +11,12 @@
 
 /* Set once before threads start, read by all of them. */
 static char *secrets_directory;
+static _Atomic(gw_secrets_reader *) secrets_reader;
+
+void gw_secrets_set_reader(gw_secrets_reader *reader)
+{
+    atomic_store(&secrets_reader, reader);
+}
 
 void gw_secrets_set_directory(const char *directory)
 {
@@ -77,7 +82,6 @@ static int file_read(const struct gw_setting_secret *secret, const char *path, s
     if (fault < 0)
         return GW_REFUSE(fault, reason, "secret \"%s\", key \"%s\": %s: %s", secret->name, secret->key, path,
                          strerrordesc_np(-fault));
-    trim_newline(value);
     return 0;
 }
 
@@ -102,7 +106,6 @@ static int variable_read(const struct gw_setting_secret *secret, const char *tex
     gw_bytes_append(value, text, size);
     if (value->failed)
         return GW_RAISE(-ENOMEM);
-    trim_newline(value);
     return 0;
 }
 
@@ -119,31 +122,38 @@ static int secret_absent(const struct gw_setting_secret *secret, const char *pat
                      secret->name, secret->key, path, variable);
 }
 
-int gw_secret_read(const struct gw_setting_secret *secret, struct gw_bytes *ret_value,
-                   struct gw_reason *reason)
+/* The file first, also when it cannot be read: an old variable must not hide that. */
+static int local_read(const struct gw_setting_secret *secret, struct gw_bytes *value,
+                      struct gw_reason *reason)
 {
-    GW_AUTO(gw_secret_done) struct gw_bytes value = {0};
     GW_AUTO(gw_bytes_done) struct gw_bytes path = {0};
     GW_AUTO(gw_bytes_done) struct gw_bytes variable = {0};
     const char *text;
 
-    if (secret->name == NULL || secret->key == NULL || !part_legal(secret->name) || !part_legal(secret->key))
-        return GW_REFUSE(-EINVAL, reason, "secret \"%s\", key \"%s\": both need a name without '/'",
-                         secret->name == NULL ? "" : secret->name, secret->key == NULL ? "" : secret->key);
     variable_name(secret, &variable);
     if (secrets_directory != NULL)
         gw_bytes_printf(&path, "%s/%s/%s", secrets_directory, secret->name, secret->key);
-    if (variable.failed || path.failed)
+    if (gw_bytes_text(&variable) == NULL || gw_bytes_text(&path) == NULL)
         return GW_RAISE(-ENOMEM);
-    text = getenv(gw_bytes_text(&variable));
-    /* The file first, also when it cannot be read: an old variable must not hide that. */
-    if (secrets_directory != NULL && (access(gw_bytes_text(&path), F_OK) == 0 || errno != ENOENT))
-        GW_TRY(file_read(secret, gw_bytes_text(&path), &value, reason));
-    else if (text != NULL)
-        GW_TRY(variable_read(secret, text, &value, reason));
-    else
-        return secret_absent(secret, secrets_directory == NULL ? NULL : gw_bytes_text(&path),
-                             gw_bytes_text(&variable), reason);
+    text = getenv(variable.data);
+    if (secrets_directory != NULL && (access(path.data, F_OK) == 0 || errno != ENOENT))
+        return file_read(secret, path.data, value, reason);
+    if (text != NULL)
+        return variable_read(secret, text, value, reason);
+    return secret_absent(secret, secrets_directory == NULL ? NULL : path.data, variable.data, reason);
+}
+
+int gw_secret_read(const struct gw_setting_secret *secret, struct gw_bytes *ret_value,
+                   struct gw_reason *reason)
+{
+    GW_AUTO(gw_secret_done) struct gw_bytes value = {0};
+    gw_secrets_reader *reader = atomic_load(&secrets_reader);
+
+    if (secret->name == NULL || secret->key == NULL || !part_legal(secret->name) || !part_legal(secret->key))
+        return GW_REFUSE(-EINVAL, reason, "secret \"%s\", key \"%s\": both need a name without '/'",
+                         secret->name == NULL ? "" : secret->name, secret->key == NULL ? "" : secret->key);
+    GW_TRY(reader != NULL ? reader(secret, &value, reason) : local_read(secret, &value, reason));
+    trim_newline(&value);
     *ret_value = value;
     value = (struct gw_bytes){0};
     return 0;

@@ -14,12 +14,13 @@ void gw_secrets_set_directory(const char *directory);
  * now; whoever was told so tries again as it does after any fault. NULL: no longer; ends the watches, wipes the values.
  * `changed` (may be NULL): on the loop, a secret that was asked for has come, changed or gone. */
 struct gw_kube;
-int gw_secrets_use_kube(struct gw_kube *kube, const char *namespace_, void (*changed)(void *user, const char *name),
-                        void *user) GW_MUST_CHECK;
+int gw_secrets_use_kube(struct gw_kube *kube, const char *namespace_,
+                        void (*changed)(void *user, const char *name), void *user) GW_MUST_CHECK;
 
 /* Reads the value anew (so rotation takes effect), without one trailing newline. At most GW_SECRET_MAX bytes.
- * -ENOENT, -EACCES, -E2BIG, -EINVAL (a name that leads elsewhere, or no regular file) with words that name
- * the secret and key, never the value. Blocks for a file read. */
+ * -ENOENT, -EACCES, -E2BIG, -EINVAL (a name that leads elsewhere, or no regular file), -EAGAIN (the API server has not
+ * answered yet, or will not: forbidden, away) with words that name the secret and key, never the value. Any thread.
+ * Blocks for a file read. */
 enum { GW_SECRET_MAX = 65536 };
 int gw_secret_read(const struct gw_setting_secret *secret, struct gw_bytes *ret_value,
                    struct gw_reason *reason) GW_MUST_CHECK;
