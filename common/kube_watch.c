@@ -104,7 +104,8 @@ static void watch_fail(struct gw_kube_watch *watch, enum watch_step next, const 
     gw_timer_start(watch->timer, wait_ms);
     if (quiet && watch->well && watch->backoff.attempt <= QUIET_ATTEMPTS)
         return;
-    gw_bytes_printf(&said, "%s; next attempt in %lld s", words, (long long)((wait_ms + 999) / 1000));
+    gw_bytes_printf(&said, "%s; next attempt in %lld s", words == NULL ? "there is no memory" : words,
+                    (long long)((wait_ms + 999) / 1000));
     if (gw_bytes_text(&said) != NULL)
         watch_state(watch, false, said.data);
 }
@@ -122,13 +123,22 @@ static bool verdict_answered(struct gw_kube_watch *watch, int verdict)
 static void answer_fail(struct gw_kube_watch *watch, enum watch_step next,
                         const struct gw_kube_answer *answer)
 {
+    if (answer->status == 404) {
+        gw_bytes_clear(&watch->words);
+        gw_bytes_printf(
+            &watch->words,
+            "the API server knows no resource %s (a CustomResourceDefinition that is not installed?)",
+            watch->options.path);
+        watch_fail(watch, next, gw_bytes_text(&watch->words), answer->retry_after_ms, false);
+        return;
+    }
     watch_fail(watch, next, answer->message, answer->retry_after_ms, answer->status == 0);
 }
 
-/* That version is gone (410), yet to come (504), or none (400). */
+/* That version is gone (410), yet to come (504), or none: 400, and 500 of kube-apiserver 1.34. */
 static bool version_refused(const struct gw_kube_answer *answer)
 {
-    return answer->status == 400 || answer->status == 410 || answer->status == 504;
+    return answer->status == 400 || answer->status == 410 || answer->status == 500 || answer->status == 504;
 }
 
 /* ---- requests ---- */
@@ -180,7 +190,8 @@ static void on_follow_done(void *user, const struct gw_kube_answer *answer)
     if (answer->status == 200)
         follow_ended(watch);
     else if (version_refused(answer))
-        watch_fail(watch, WATCH_LIST, answer->message, answer->retry_after_ms, answer->status != 400);
+        watch_fail(watch, WATCH_LIST, answer->message, answer->retry_after_ms,
+                   answer->status == 410 || answer->status == 504);
     else
         answer_fail(watch, WATCH_PROBE, answer);
     watch_leave(watch);

@@ -211,11 +211,12 @@ class Cluster:
         self.names += 1
         return Namespace(self, f"test-{self.names}")
 
-    def write_kubeconfig(self, path, token, namespace, server=None):
+    def write_kubeconfig(self, path, user, namespace, server=None):
+        """`user`: its credentials, as kubeconfig has them."""
         path.write_text(json.dumps({
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
-            "clusters": [{"name": "test", "cluster": {"server": server or self.url, "certificate-authority": self.ca}}],
-            "users": [{"name": "test", "user": {"token": token}}],
+            "clusters": [{"name": "test", "cluster": {"server": server or self.url, "certificate-authority": str(self.ca)}}],
+            "users": [{"name": "test", "user": user}],
             "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": namespace}}]}))
         return path
 
@@ -266,10 +267,12 @@ class Namespace:
 
 class Account:
     def __init__(self, namespace, name, rules, cluster_rules, server):
-        self.namespace, self.name, self.server = namespace, name, server
+        self.namespace, self.name = namespace, name
         self.user = f"system:serviceaccount:{namespace.name}:{name}"
         self.uid = namespace.apply({"kind": "ServiceAccount", "metadata": {"name": name}})["metadata"]["uid"]
         self.kubeconfig = namespace.cluster.directory / f"{namespace.name}-{name}.kubeconfig"
+        self.token_file = self.kubeconfig.with_suffix(".token")
+        namespace.cluster.write_kubeconfig(self.kubeconfig, {"tokenFile": str(self.token_file)}, namespace.name, server)
         self.allow(rules)
         if cluster_rules:
             self._bind("ClusterRole", f"{namespace.name}-{name}", cluster_rules)
@@ -288,11 +291,11 @@ class Account:
         cluster.apply([role, binding], self.namespace.name)
 
     def write(self, token):
-        """Puts `token` into the kubeconfig, for programs that are started, or read it again, from now on."""
+        """Puts `token` into the file that the kubeconfig names (tokenFile): so it can be rotated under a running program."""
         self.token = token
-        temporary = self.kubeconfig.with_suffix(".new")
-        self.namespace.cluster.write_kubeconfig(temporary, token, self.namespace.name, self.server)
-        temporary.replace(self.kubeconfig)
+        temporary = self.token_file.with_suffix(".new")
+        temporary.write_text(token)
+        temporary.replace(self.token_file)
 
     def new_token(self, seconds=None):
         """By TokenRequest, for an hour. With `seconds` one that ends sooner than the API server would agree to: signed
