@@ -187,6 +187,25 @@ static int message_v1(struct gwc_receiver *receiver, struct gw_view bytes, struc
 
 /* ---- Argo's: gateways.Event and generic.Event have the same fields, one decoder reads both ---- */
 
+/* The name says whose the event is; the stream says it too. Argo's own servers always name it; without a name nothing false is
+ * claimed. */
+static int receive_argo(struct gwc_receiver *receiver, struct gwc_received *received,
+                        const Gateways__Event *event, struct gw_reason *reason)
+{
+    struct gw_event_fields fields = {.data = view_of(event->payload)};
+
+    if (event->name[0] != '\0' && strcmp(event->name, receiver->name) != 0) {
+        gw_reason_set(reason,
+                      "an event with the name \"%.100s\" on the stream of \"%.100s\": events have the "
+                      "name of the event source that was started, or none",
+                      event->name, receiver->name);
+        return GWC_RECEIVED_BAD;
+    }
+    GW_TRY(received_room(received, 1));
+    received->kind = GWC_RECEIVED_EVENTS;
+    return received_add(receiver, received, &fields, reason);
+}
+
 static int message_argo(struct gwc_receiver *receiver, struct gw_view bytes, struct gwc_received *received,
                         struct gw_reason *reason)
 {
@@ -196,13 +215,8 @@ static int message_argo(struct gwc_receiver *receiver, struct gw_view bytes, str
         gw_reason_set(reason, "what is not an Event");
         return GWC_RECEIVED_BAD;
     }
-    /* the name of the event is not trusted: the stream tells whose it is */
-    struct gw_event_fields fields = {.data = view_of(event->payload)};
-    int result = received_room(received, 1);
-    if (result == 0)
-        result = received_add(receiver, received, &fields, reason);
+    int result = receive_argo(receiver, received, event, reason);
     gateways__event__free_unpacked(event, NULL);
-    received->kind = GWC_RECEIVED_EVENTS;
     return result;
 }
 

@@ -183,23 +183,48 @@ static void bytes_that_are_no_message_are_refused(void **state)
     assert_int_equal(gwc_receive(&argos, gw_view("\xff\xff\xff", 3), &received, &reason), GWC_RECEIVED_BAD);
 }
 
-static void an_event_of_argo_has_the_name_of_its_stream(void **state)
+static int receive_named(struct gwc_receiver *receiver, const char *name, struct gwc_received *received,
+                         struct gw_reason *reason)
 {
-    struct gwc_receiver receiver = receiver_of(GWC_CONTRACT_GENERIC);
-    struct gwc_received received;
-    struct gw_reason reason = {""};
     Gateways__Event event = GATEWAYS__EVENT__INIT;
     uint8_t bytes[64];
 
-    (void)state;
-    event.name = (char *)(uintptr_t) "somebody-else";
+    event.name = (char *)(uintptr_t)name;
     event.payload = (ProtobufCBinaryData){2, (uint8_t *)(uintptr_t) "{}"};
     size_t size = gateways__event__pack(&event, bytes);
-    assert_int_equal(gwc_receive(&receiver, gw_view(bytes, size), &received, &reason), 0);
-    assert_int_equal(received.count, 1);
-    assert_true(gw_view_is(received.events[0]->fields.subject, "orders"));
-    assert_true(gw_view_is(received.events[0]->fields.data, "{}"));
-    gwc_received_done(&received);
+    assert_true(size <= sizeof(bytes));
+    return gwc_receive(receiver, gw_view(bytes, size), received, reason);
+}
+
+static void an_event_of_argo_has_the_name_of_its_stream_or_none(void **state)
+{
+    static const char *const names[] = {"orders", ""};
+    struct gwc_receiver receiver = receiver_of(GWC_CONTRACT_GENERIC);
+    struct gwc_received received;
+    struct gw_reason reason = {""};
+
+    (void)state;
+    for (size_t i = 0; i < GW_COUNT_OF(names); i++) {
+        assert_int_equal(receive_named(&receiver, names[i], &received, &reason), 0);
+        assert_int_equal(received.kind, GWC_RECEIVED_EVENTS);
+        assert_int_equal(received.count, 1);
+        assert_true(gw_view_is(received.events[0]->fields.subject, "orders"));
+        assert_true(gw_view_is(received.events[0]->fields.data, "{}"));
+        gwc_received_done(&received);
+    }
+}
+
+static void an_event_of_argo_with_a_foreign_name_is_refused(void **state)
+{
+    struct gwc_receiver receiver = receiver_of(GWC_CONTRACT_ARGO_016);
+    struct gwc_received received;
+    struct gw_reason reason = {""};
+
+    (void)state;
+    assert_int_equal(receive_named(&receiver, "somebody-else", &received, &reason), GWC_RECEIVED_BAD);
+    assert_non_null(strstr(reason.text, "\"somebody-else\" on the stream of \"orders\""));
+    assert_int_equal(received.count, 0);
+    assert_int_equal(receive_named(&receiver, "Orders", &received, &reason), GWC_RECEIVED_BAD);
 }
 
 static void started_and_notices_carry_no_events(void **state)
@@ -234,7 +259,8 @@ int main(void)
         cmocka_unit_test(a_gap_in_the_sequence_is_refused_in_words),
         cmocka_unit_test(an_event_that_cannot_be_is_refused_in_words),
         cmocka_unit_test(bytes_that_are_no_message_are_refused),
-        cmocka_unit_test(an_event_of_argo_has_the_name_of_its_stream),
+        cmocka_unit_test(an_event_of_argo_has_the_name_of_its_stream_or_none),
+        cmocka_unit_test(an_event_of_argo_with_a_foreign_name_is_refused),
         cmocka_unit_test(started_and_notices_carry_no_events),
     };
 
