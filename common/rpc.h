@@ -41,6 +41,9 @@ struct gw_rpc_tls {
     const char *server_name; /* client: expected instead of the address's host */
 };
 
+/* A number that changes when one of the files is replaced: a channel that was opened before still has what was in them then. */
+uint64_t gw_rpc_tls_stamp(const struct gw_rpc_tls *tls);
+
 /* "host:port", "[::1]:9330", "unix:/path"; a bare ":9330" is all interfaces for a server, the loopback for a
  * client. False with words when it is none of these. */
 bool gw_rpc_address_valid(const char *address, struct gw_reason *reason);

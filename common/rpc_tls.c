@@ -168,6 +168,20 @@ static bool stamp_equal(const struct rpc_stamp *a, const struct rpc_stamp *b)
     return a->inode == b->inode && a->size == b->size && a->modified_ns == b->modified_ns;
 }
 
+uint64_t gw_rpc_tls_stamp(const struct gw_rpc_tls *tls)
+{
+    const struct rpc_stamp stamps[] = {stamp_of(tls->ca_file), stamp_of(tls->certificate_file),
+                                       stamp_of(tls->key_file)};
+    uint64_t stamp = 0;
+
+    for (size_t i = 0; i < GW_COUNT_OF(stamps); i++) {
+        const uint64_t parts[] = {stamps[i].inode, (uint64_t)stamps[i].size, (uint64_t)stamps[i].modified_ns};
+        for (size_t j = 0; j < GW_COUNT_OF(parts); j++)
+            stamp = (stamp ^ parts[j]) * UINT64_C(0x9e3779b97f4a7c15) + (stamp >> 31);
+    }
+    return stamp;
+}
+
 static grpc_ssl_server_certificate_config *certificate_load(const struct gw_rpc_tls *tls)
 {
     GW_AUTO(pem_done) struct rpc_pem pem = {0};

@@ -21,7 +21,7 @@ enum {
 struct gwc_link {
     struct gw_loop *loop;
     struct gwc_outbox *outbox;
-    struct gwc_server *server;
+    struct gwc_channel *channel;
     struct gw_rpc_stream *stream;
     struct gw_arena arena;
     const char *key;
@@ -61,7 +61,7 @@ static void link_unref(struct gwc_link *link)
 static void link_free(struct gwc_link *link)
 {
     gw_rpc_stream_free(link->stream);
-    gwc_server_unref(link->server); /* its channel outlives the stream */
+    gwc_channel_unref(link->channel); /* it outlives the stream */
     pthread_mutex_destroy(&link->lock);
     gw_arena_done(&link->arena);
     free(link);
@@ -253,7 +253,7 @@ static int open_v1(struct gwc_link *link, const struct gwc_link_options *options
     request.request_case = GATEWAY__V1__STREAM_REQUEST__REQUEST_START;
     request.start = &start;
     struct gw_rpc_stream_options call = {.path = "/gateway.v1.Eventing/Stream", .first = &request.base};
-    return gw_rpc_stream_open(&link->stream, gwc_server_channel(options->server, NULL), &call, hooks, link);
+    return gw_rpc_stream_open(&link->stream, gwc_channel_rpc(link->channel), &call, hooks, link);
 }
 
 static int open_argo(struct gwc_link *link, const struct gwc_link_options *options,
@@ -268,7 +268,7 @@ static int open_argo(struct gwc_link *link, const struct gwc_link_options *optio
     start.type = (char *)(uintptr_t)(options->contract == GWC_CONTRACT_ARGO_011 ? "v0.10" : source->type);
     struct gw_rpc_stream_options call = {
         .path = "/gateways.Eventing/StartEventSource", .first = &start.base, .half_close = true};
-    return gw_rpc_stream_open(&link->stream, gwc_server_channel(options->server, NULL), &call, hooks, link);
+    return gw_rpc_stream_open(&link->stream, gwc_channel_rpc(link->channel), &call, hooks, link);
 }
 
 static int open_generic(struct gwc_link *link, const struct gwc_link_options *options,
@@ -281,7 +281,7 @@ static int open_generic(struct gwc_link *link, const struct gwc_link_options *op
     start.config = (ProtobufCBinaryData){source->config.size, (uint8_t *)(uintptr_t)source->config.data};
     struct gw_rpc_stream_options call = {
         .path = "/generic.Eventing/StartEventSource", .first = &start.base, .half_close = true};
-    return gw_rpc_stream_open(&link->stream, gwc_server_channel(options->server, NULL), &call, hooks, link);
+    return gw_rpc_stream_open(&link->stream, gwc_channel_rpc(link->channel), &call, hooks, link);
 }
 
 /* CloudEvents source: a URI-reference, so what is not of a path segment is percent-encoded. */
@@ -328,6 +328,9 @@ static int link_call(struct gwc_link *link, const struct gwc_link_options *optio
     static const struct gw_rpc_stream_hooks hooks = {on_message, on_end};
 
     GW_TRY(link_copy(link, options));
+    link->channel = gwc_server_hold(options->server, NULL);
+    if (link->channel == NULL)
+        return GW_RAISE(-EINVAL);
     if (options->contract == GWC_CONTRACT_V1)
         GW_TRY(open_v1(link, options, &hooks));
     else if (options->contract == GWC_CONTRACT_GENERIC)
@@ -354,12 +357,12 @@ int gwc_link_open(struct gwc_link **ret_link, const struct gwc_link_options *opt
     pthread_mutex_init(&link->lock, NULL);
     int fault = link_call(link, options);
     if (fault != 0) {
+        gwc_channel_unref(link->channel);
         pthread_mutex_destroy(&link->lock);
         gw_arena_done(&link->arena);
         free(link);
         return fault;
     }
-    link->server = gwc_server_ref(options->server);
     *ret_link = link;
     gw_rpc_stream_credit(link->stream, LINK_CREDIT);
     return 0;
@@ -385,6 +388,11 @@ struct gwc_link *gwc_link_abandon(struct gwc_link *link)
     link->abandoned = true;
     gw_rpc_stream_cancel(link->stream);
     return NULL;
+}
+
+bool gwc_link_connected(const struct gwc_link *link)
+{
+    return gw_rpc_channel_connected(gwc_channel_rpc(link->channel));
 }
 
 uint64_t gwc_link_events(const struct gwc_link *link)

@@ -26,7 +26,7 @@ struct gwc_link_hooks {
 struct gwc_link_options {
     struct gw_loop *loop;
     struct gwc_outbox *outbox;
-    struct gwc_server *server;  /* referenced by the link; its channel is open */
+    struct gwc_server *server;  /* its channel is held by the link */
     enum gwc_contract contract; /* never AUTO */
     const char *gateway, *namespace_;
     const struct gwc_source *source;
@@ -43,6 +43,7 @@ void gwc_link_withdraw(struct gwc_link *link);
 void gwc_link_cancel(struct gwc_link *link);
 /* Gives it up: no hook is called any more; what is under way in the outbox still becomes durable. */
 struct gwc_link *gwc_link_abandon(struct gwc_link *link);
+bool gwc_link_connected(const struct gwc_link *link);        /* the connection that it uses is up */
 uint64_t gwc_link_events(const struct gwc_link *link);       /* made durable; any thread */
 int64_t gwc_link_last_event_ms(const struct gwc_link *link); /* realtime; 0: none yet */
 

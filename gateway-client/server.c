@@ -5,11 +5,17 @@
 
 #include <stdlib.h>
 
+struct gwc_channel {
+    struct gw_rpc_channel *rpc;
+    uint64_t tls_stamp;  /* of the files it was opened with */
+    unsigned references; /* the server's while it is the current one, and one for each stream */
+};
+
 struct gwc_server {
     struct gw_arena arena;
     struct gwc_server_spec spec;
     struct gw_rpc_client *rpc;
-    struct gw_rpc_channel *channel;
+    struct gwc_channel *channel;
     unsigned references;
     bool moved;
 };
@@ -66,7 +72,7 @@ struct gwc_server *gwc_server_unref(struct gwc_server *server)
 {
     if (server == NULL || --server->references > 0)
         return NULL;
-    gw_rpc_channel_close(server->channel);
+    gwc_channel_unref(server->channel);
     gw_arena_done(&server->arena);
     free(server);
     return NULL;
@@ -77,10 +83,25 @@ const struct gwc_server_spec *gwc_server_spec(const struct gwc_server *server)
     return &server->spec;
 }
 
-struct gw_rpc_channel *gwc_server_channel(struct gwc_server *server, struct gw_reason *reason)
+/* ---- the channel ---- */
+
+struct gw_rpc_channel *gwc_channel_rpc(const struct gwc_channel *channel)
 {
-    if (server->channel != NULL)
-        return server->channel;
+    return channel->rpc;
+}
+
+struct gwc_channel *gwc_channel_unref(struct gwc_channel *channel)
+{
+    if (channel == NULL || --channel->references > 0)
+        return NULL;
+    gw_rpc_channel_close(channel->rpc);
+    free(channel);
+    return NULL;
+}
+
+static struct gwc_channel *channel_open(struct gwc_server *server, struct gw_reason *reason)
+{
+    struct gwc_channel *channel = calloc(1, sizeof(*channel));
     struct gw_rpc_channel_options options = {
         .address = server->spec.address,
         .tls = server->spec.tls,
@@ -88,8 +109,31 @@ struct gw_rpc_channel *gwc_server_channel(struct gwc_server *server, struct gw_r
         .reconnect_initial_ms = 200,
         .reconnect_max_ms = 3000,
     };
-    if (gw_rpc_channel_open(&server->channel, server->rpc, &options, reason) < 0)
-        server->channel = NULL;
+    if (channel == NULL)
+        return NULL;
+    channel->references = 1;
+    channel->tls_stamp =
+        gw_rpc_tls_stamp(&options.tls); /* before they are read: a change meanwhile is seen */
+    if (gw_rpc_channel_open(&channel->rpc, server->rpc, &options, reason) == 0)
+        return channel;
+    free(channel);
+    return NULL;
+}
+
+struct gw_rpc_channel *gwc_server_channel(struct gwc_server *server, struct gw_reason *reason)
+{
+    if (server->channel != NULL && server->channel->tls_stamp != gw_rpc_tls_stamp(&server->spec.tls))
+        server->channel = gwc_channel_unref(server->channel);
+    if (server->channel == NULL)
+        server->channel = channel_open(server, reason);
+    return server->channel == NULL ? NULL : server->channel->rpc;
+}
+
+struct gwc_channel *gwc_server_hold(struct gwc_server *server, struct gw_reason *reason)
+{
+    if (gwc_server_channel(server, reason) == NULL)
+        return NULL;
+    server->channel->references++;
     return server->channel;
 }
 

@@ -200,6 +200,9 @@ static void on_settled(void *user)
         gwc_link_cancel(stream->link);
     } else if (stream->state == GWC_STREAM_STARTING && stream->contract == GWC_CONTRACT_V1) {
         stream_set(stream, GWC_STREAM_STARTING, "the gateway-server has not said yet that the source runs");
+    } else if (stream->state == GWC_STREAM_STARTING && stream->link != NULL &&
+               !gwc_link_connected(stream->link)) {
+        gw_timer_start(stream->settle_timer, OLD_CONTRACT_STARTED_MS);
     } else if (stream->state == GWC_STREAM_STARTING) {
         stream_running(stream);
     } else if (stream->state == GWC_STREAM_RUNNING) {
@@ -215,6 +218,18 @@ static void on_notice(void *user, bool warning, const char *message)
     snprintf(stream->notice, sizeof(stream->notice), "%s", warning ? message : "");
     gw_log(warning ? GW_LOG_WARN : GW_LOG_INFO, "gateway-server says", "source", gwc_stream_key(stream),
            "notice", message, NULL);
+}
+
+/* UNIMPLEMENTED: nothing that runs there could be meant. */
+static void unspoken_words(struct gw_reason *reason, const struct gwc_server_spec *server)
+{
+    if (server->contract == GWC_CONTRACT_AUTO)
+        gw_reason_set(reason,
+                      "gateway-server %s: it speaks none of gateway.v1, gateways.Eventing, generic.Eventing",
+                      server->address);
+    else
+        gw_reason_set(reason, "gateway-server %s: " GWC_UNSPOKEN, server->address,
+                      gwc_contract_names[server->contract]);
 }
 
 static void ended_words(struct gw_reason *reason, int status, const char *message)
@@ -236,7 +251,10 @@ static void on_ended(void *user, int status, const char *message)
     stream->link_ending = true;
     if (stream->stopping || stream->restart_wanted)
         return; /* we asked for it */
-    ended_words(&reason, status, message);
+    if (status == GW_RPC_UNIMPLEMENTED)
+        unspoken_words(&reason, gwc_server_spec(stream->current.server));
+    else
+        ended_words(&reason, status, message);
     stream->restarts++;
     gw_series_add(stream->restarts_series, 1);
     stream_set(stream, status == GW_RPC_INVALID_ARGUMENT ? GWC_STREAM_INVALID : GWC_STREAM_FAILING,

@@ -149,6 +149,7 @@ static void on_answer(struct gw_task *task)
 {
     struct gwc_validation *validation = GW_CONTAINER_OF(task, struct gwc_validation, task);
     bool automatic = validation->options.contract == GWC_CONTRACT_AUTO;
+    struct gw_reason reason;
 
     if (validation->cancelled || validation->asking == GWC_CONTRACT_GENERIC) {
         validation_finish(validation, GWC_VALID, "");
@@ -159,6 +160,9 @@ static void on_answer(struct gw_task *task)
         validation->wants_version = false;
         validation->asking = GWC_CONTRACT_ARGO_011;
         ask(validation);
+    } else if (validation->status == GW_RPC_UNIMPLEMENTED) {
+        gw_reason_set(&reason, GWC_UNSPOKEN, gwc_contract_names[validation->asking]);
+        validation_finish(validation, GWC_UNREACHABLE, reason.text);
     } else if (validation->status != GW_RPC_OK) {
         validation_finish(validation, GWC_UNREACHABLE, validation->message);
     } else if (validation->nonsense) {

@@ -12,6 +12,9 @@ enum gwc_validity {
     GWC_UNREACHABLE, /* nobody answered, or nonsense: `reason` */
 };
 
+/* Words about a server that answers UNIMPLEMENTED: printf, with the name of the contract. */
+#define GWC_UNSPOKEN "it does not speak %s; \"contract: auto\" finds out what it speaks"
+
 struct gwc_validated {
     enum gwc_validity validity;
     enum gwc_contract contract;         /* the one that answered; of GWC_VALID only */

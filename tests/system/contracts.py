@@ -54,3 +54,27 @@ class Server:
 
     def stop(self):
         self.server.stop(0).wait()
+
+
+# ---- certificates ----
+
+def openssl(folder, *words):
+    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+
+def authority(folder, name):
+    openssl(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+            "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
+
+
+def certificate(folder, name, ca, host):
+    openssl(folder, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}",
+            "-keyout", f"{name}.key", "-out", f"{name}.csr")
+    (folder / "extensions").write_text(f"subjectAltName={host}\n")
+    openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", "-CAcreateserial",
+            "-days", "2", "-extfile", "extensions", "-out", f"{name}.pem")
+
+
+def credentials(folder, name, client_ca=None):
+    pair = ((folder / f"{name}.key").read_bytes(), (folder / f"{name}.pem").read_bytes())
+    return grpc.ssl_server_credentials([pair], client_ca and (folder / f"{client_ca}.pem").read_bytes(), client_ca is not None)

@@ -4,14 +4,13 @@ import base64
 import contextlib
 import json
 import socket
-import ssl
-import subprocess
 import threading
 import time
 
 import grpc
 import pytest
 
+from contracts import authority, certificate, credentials
 from harness import free_port, wait_for
 
 SOON = 30
@@ -147,28 +146,6 @@ def test_a_token_goes_with_each_call_and_rotates(bridge, gateway, watcher, serve
 
 
 # ---- TLS ----
-
-def openssl(folder, *words):
-    subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-
-def authority(folder, name):
-    openssl(folder, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-            "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
-
-
-def certificate(folder, name, ca, host):
-    openssl(folder, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}",
-            "-keyout", f"{name}.key", "-out", f"{name}.csr")
-    (folder / "extensions").write_text(f"subjectAltName={host}\n")
-    openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", "-CAcreateserial",
-            "-days", "2", "-extfile", "extensions", "-out", f"{name}.pem")
-
-
-def credentials(folder, name, client_ca=None):
-    pair = ((folder / f"{name}.key").read_bytes(), (folder / f"{name}.pem").read_bytes())
-    return grpc.ssl_server_credentials([pair], client_ca and (folder / f"{client_ca}.pem").read_bytes(), client_ca is not None)
-
 
 def test_tls_is_done_right(bridge, watcher, serve, pb, tmp_path):
     """insecure: false means TLS that is verified; an authority of one's own, another name, and mutual TLS work."""
