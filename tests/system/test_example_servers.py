@@ -1,0 +1,142 @@
+"""The example gateway-servers in other languages: built as their READMEs say, run under the real gateway-client."""
+
+import contextlib
+import json
+import pathlib
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from harness import free_port, wait_for
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples/gateway-servers"
+SOON = 30
+
+
+@pytest.fixture
+def run(gateway, watcher):
+    """run(type, start, sources): the gateway with that one server; `start(address)` starts it, and again after kills."""
+
+    def up(kind, start, sources):
+        address = f"127.0.0.1:{free_port()}"
+        gateway.spec["spec"]["servers"] = [{"type": kind, "address": address}]
+        gateway.watch("w", watcher.url).write_spec()
+        gateway.write_sources({f"{kind}.{name}": config for name, config in sources.items()})
+
+        def server():
+            process = start(address)
+            wait_for(lambda: "listening" in process.text() or not process.running(), SOON, f"{kind} to listen")
+            assert process.running(), process.text()
+
+        server()
+        gateway.client()
+        return server
+
+    return up
+
+
+def check_server(gateway, address, kind, config, *more):
+    """What `gateway-client check-server` says of it."""
+    file = gateway.directory / "config.yaml"
+    file.write_text(json.dumps(config))
+    return gateway.run("check-server", address, "--type", kind, "--config", file, *more, timeout=120)
+
+
+# ---- Python: feeds ----
+
+@pytest.fixture(scope="session")
+def python_stubs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("feed-stubs")
+    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", "-I", ROOT / "proto", f"--python_out={folder}",
+                    f"--grpc_python_out={folder}", "gateway/v1/eventing.proto"], check=True)
+    return folder
+
+
+class Site:
+    """Serves a feed of at most ten entries, newest first; it can be broken."""
+
+    def __init__(self, atom=False):
+        self.entries, self.atom, self.broken, self.asked = [], atom, None, 0
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                site.asked += 1
+                body, tag = site.document()
+                if site.broken is None and self.headers.get("If-None-Match") == tag:
+                    self.send_response(304)
+                    self.end_headers()
+                    return
+                self.send_response(site.broken or 200)
+                self.send_header("ETag", tag)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/feed"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def add(self, *numbers):
+        self.entries = [*reversed(numbers), *self.entries][:10]
+
+    def document(self):
+        if self.atom:
+            items = "".join(f"<entry><id>urn:e:{n}</id><title>entry {n}</title><link href=\"http://x/{n}\"/>"
+                            "<updated>2026-03-01T08:30:00Z</updated></entry>" for n in self.entries)
+            text = f"<feed xmlns=\"http://www.w3.org/2005/Atom\">{items}</feed>"
+        else:
+            items = "".join(f"<item><guid>e{n}</guid><title>entry {n}</title><link>http://x/{n}</link>"
+                            "<pubDate>Sun, 01 Mar 2026 08:30:00 GMT</pubDate></item>" for n in self.entries)
+            text = f"<rss version=\"2.0\"><channel>{items}</channel></rss>"
+        return text.encode(), f"\"{hash(text)}\""
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def titles(watcher, source):
+    return [event["data"]["title"] for event in watcher.events() if event["subject"] == source]
+
+
+def test_python_feeds(gateway, watcher, run, python_stubs):
+    """RSS and Atom entries arrive once, in order, through kills of the server and of the client; a site that fails is told."""
+    def start(address):
+        return gateway.start("feed", sys.executable, EXAMPLES / "python/feed.py", "--listen", address,
+                             environment={"PYTHONPATH": str(python_stubs)})
+
+    with contextlib.closing(Site()) as rss, contextlib.closing(Site(atom=True)) as atom:
+        rss.add(1, 2)
+        atom.add(1)
+        server = run("feed", start, {"rss": {"url": rss.url, "every": 0.1}, "atom": {"url": atom.url, "every": 0.1},
+                                     "bad": {"url": "ftp://x", "evry": 1}})
+        gateway.wait_running("feed.rss", "feed.atom", seconds=SOON)
+        wait_for(lambda: titles(watcher, "rss") == ["entry 1", "entry 2"] and titles(watcher, "atom") == ["entry 1"], SOON, "both")
+        event = next(event for event in watcher.events() if event["subject"] == "rss")
+        assert event["type"] == "example.feed.entry" and event["time"].startswith("2026-03-01T08:30:00")
+        wait_for(lambda: gateway.source("feed.bad")["state"] == "invalid", SOON, "the bad one")
+        assert "evry" in json.dumps(gateway.source("feed.bad")) and "url" in json.dumps(gateway.source("feed.bad"))
+        gateway.processes["feed"].kill()
+        rss.add(3, 4)
+        server()
+        wait_for(lambda: "entry 4" in titles(watcher, "rss"), SOON, "what came while the server was down")
+        gateway.processes["client"].kill()
+        rss.add(5)
+        atom.add(2)
+        gateway.client()
+        wait_for(lambda: "entry 5" in titles(watcher, "rss") and "entry 2" in titles(watcher, "atom"), SOON, "what came while the client was down")
+        rss.broken = 503
+        wait_for(lambda: "503" in gateway.source("feed.rss")["notice"], SOON, "the words")
+        rss.broken = None
+        rss.add(6)
+        wait_for(lambda: "entry 6" in titles(watcher, "rss"), SOON, "it to heal")
+        assert sorted(titles(watcher, "rss")) == [f"entry {n}" for n in range(1, 7)]
+        assert gateway.source("feed.atom")["restarts"] <= 1
