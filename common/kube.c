@@ -402,6 +402,8 @@ int kube_open(struct gw_kube **ret_kube, struct gw_loop *loop, struct gw_kube_co
               const char *component, struct gw_reason *reason)
 {
     GW_AUTO(gw_kube_closep) struct gw_kube *kube = calloc(1, sizeof(*kube));
+    struct gw_reason words = {""};
+    int fault;
 
     if (kube == NULL) {
         gw_kube_config_done(config);
@@ -413,7 +415,10 @@ int kube_open(struct gw_kube **ret_kube, struct gw_loop *loop, struct gw_kube_co
     user_agent_fill(kube, component);
     GW_TRY(gw_timer_open(&kube->soon, loop, on_soon, kube));
     GW_TRY(kube_auth_open(&kube->auth, loop, &kube->config, on_settled, kube));
-    GW_TRY(link_take(kube, reason)); /* finds what is wrong with the URL */
+    fault = link_take(kube, &words); /* finds what is wrong with the URL */
+    if (fault < 0)
+        return GW_REFUSE(fault, reason, "%s: %s", kube->config.origin,
+                         words.text[0] != '\0' ? words.text : strerrordesc_np(-fault));
     *ret_kube = GW_TAKE(kube);
     return 0;
 }

@@ -8,22 +8,29 @@
 
 enum { KUBE_SHOWN_MAX = 200, KUBE_RETRY_S_MAX = 366 * 86400 };
 
+static bool byte_continues(char byte)
+{
+    return ((unsigned char)byte & 0xC0) == 0x80;
+}
+
 void kube_line(char *out, size_t size, struct gw_view text)
 {
-    size_t used = 0;
+    size_t used = 0, at = 0;
 
-    text = gw_view_trim(text);
-    for (size_t i = 0; i < text.size && used + 1 < size; i++) {
-        bool control = (unsigned char)text.data[i] < ' ' || text.data[i] == 0x7f;
+    for (; at < text.size && used + 1 < size; at++) {
+        bool blank = (unsigned char)text.data[at] <= ' ' || text.data[at] == 0x7f;
 
-        if (control && used > 0 && out[used - 1] == ' ')
-            continue;
-        out[used++] = control ? ' ' : text.data[i];
+        if (!blank)
+            out[used++] = text.data[at];
+        else if (used > 0 && out[used - 1] != ' ')
+            out[used++] = ' ';
     }
-    while (used > 0 && used + 1 == size && ((unsigned char)out[used - 1] & 0xC0) == 0x80)
-        used--;
-    if (used > 0 && used + 1 == size && (unsigned char)out[used - 1] >= 0xC0)
-        used--;
+    if (at < text.size && byte_continues(text.data[at])) { /* half a character */
+        while (used > 0 && byte_continues(out[used - 1]))
+            used--;
+        used -= used > 0;
+    }
+    used -= used > 0 && out[used - 1] == ' ';
     out[used] = '\0';
 }
 

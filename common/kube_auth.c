@@ -13,6 +13,8 @@ enum {
     KUBE_TOKEN_SIZE_MAX = 65536,
     KUBE_TOKEN_READ_MS = 60000,
     KUBE_EXEC_FAILED_MS = 1000, /* for so long its failure is everybody's answer */
+    KUBE_EXEC_KEPT_S =
+        10, /* at least, whatever they say: our clock may be wrong, and it would be run for ever */
     KUBE_EXEC_REJECTED_MS =
         10000 /* credentials that are rejected so soon after others were: no use asking again */
 };
@@ -146,6 +148,8 @@ static int exec_take(struct kube_auth *auth, struct kube_exec_credential *fresh)
     credentials->generation++;
     credentials->connection_generation += other_key;
     auth->credential = *fresh;
+    auth->credential.expires_ns =
+        GW_MAX(fresh->expires_ns, gw_clock_realtime_ns() + KUBE_EXEC_KEPT_S * GW_NS_PER_S);
     *fresh = before;
     credentials->certificate = gw_bytes_view(&auth->credential.certificate);
     credentials->key = gw_bytes_view(&auth->credential.key);
