@@ -3,6 +3,7 @@
 #include "common/json.h"
 #include "common/yaml.h"
 #include "gateway-servers/resource/kinds.h"
+#include "gateway-servers/resource/member.h"
 #include "gateway-servers/resource/payload.h"
 #include "gateway-servers/resource/plan.h"
 #include "gateway-servers/resource/position.h"
@@ -775,6 +776,361 @@ static void groups_and_versions_that_are_not_there_are_explained(void **state)
     }
 }
 
+/* ---- members ---- */
+
+/* A member whose hooks write down what they are called with: "ADD a@5(u1)" told, "+a" and "-a" noted. */
+struct watching {
+    struct loaded loaded;
+    struct member member;
+    struct gw_bytes told, noted;
+};
+
+static int on_tell(struct member *member, const struct member_event *event)
+{
+    struct watching *watching = member->user;
+
+    gw_bytes_printf(&watching->told, "%s%s %s@%s(%s)", watching->told.size > 0 ? ", " : "",
+                    change_names[event->change], event->id.name, event->id.version, event->id.uid);
+    if (event->old != NULL) {
+        struct gw_view spec = {0};
+        struct gw_json_walk walk = gw_json_walk(gw_view(event->old->json, event->old->size));
+
+        while (gw_json_next(&walk))
+            if (gw_view_is(walk.key, "spec"))
+                spec = walk.value;
+        gw_bytes_printf(&watching->told, " was %.*s", (int)spec.size, spec.data);
+    }
+    return 0;
+}
+
+static int on_note(struct member *member, const struct gw_kube_id *id, uint64_t mark, bool inside)
+{
+    struct watching *watching = member->user;
+
+    (void)mark;
+    gw_bytes_printf(&watching->noted, "%s%s", inside ? "+" : "-", id->name);
+    return 0;
+}
+
+static void watching_open(struct watching *watching, const char *yaml, const char *seen, bool complete)
+{
+    static const struct member_hooks hooks = {on_tell, on_note};
+
+    *watching = (struct watching){0};
+    load_good(&watching->loaded, yaml);
+    watching->member = (struct member){
+        .hooks = &hooks, .user = watching, .plan = &watching->loaded.plan, .namespace_ = "", .others = true};
+    snprintf(watching->member.seen, sizeof(watching->member.seen), "%s", seen);
+    watching->member.complete = complete;
+    assert_int_equal(member_open(&watching->member), 0);
+}
+
+static void watching_done(struct watching *watching)
+{
+    member_close(&watching->member);
+    loaded_done(&watching->loaded);
+    gw_bytes_done(&watching->told);
+    gw_bytes_done(&watching->noted);
+    assert_int_equal(kept_bytes(), 0);
+}
+
+/* `what`: '+' ADDED, '~' MODIFIED, '-' DELETED, '=' in a list; then NAME/UID@VERSION [ANNOTATION [SPEC]]. */
+static void see(struct watching *watching, const char *what)
+{
+    static const char marks[] = "+~-";
+    char name[32] = "", uid[32] = "", version[32] = "", note[32] = "x", spec[32] = "0", json[512];
+    const char *mark = strchr(marks, what[0]);
+    struct sighting sighting;
+
+    assert_true(sscanf(what + 1, "%31[^/]/%31[^@]@%31s %31s %31s", name, uid, version, note, spec) >= 3);
+    snprintf(json, sizeof(json),
+             "{\"metadata\":{\"name\":\"%s\",\"creationTimestamp\":\"1970-01-01T00:0%c:00Z\","
+             "\"annotations\":{\"a\":\"%s\"}},\"spec\":%s}",
+             name, uid[1], note, spec);
+    const struct gw_kube_object object = {.change = mark == NULL ? GW_KUBE_ADDED
+                                                                 : (enum gw_kube_change)(mark - marks),
+                                          .namespace_ = "shop",
+                                          .name = name,
+                                          .uid = uid,
+                                          .resource_version = version,
+                                          .json = gw_view_text(json),
+                                          .listed = mark == NULL};
+    assert_true(sighting_read(&sighting, &object, 0));
+    assert_int_equal(member_see(&watching->member, &sighting), 0);
+    sighting_done(&sighting);
+}
+
+static void see_all(struct watching *watching, const char *const *sights)
+{
+    for (size_t i = 0; sights[i] != NULL; i++) {
+        const char *version = sights[i] + 2;
+
+        if (strcmp(sights[i], "[") == 0)
+            member_list(&watching->member);
+        else if (sights[i][0] == ']') /* "]=7": exactly what there was at 7 */
+            assert_int_equal(member_listed(&watching->member, version, sights[i][1] == '='), 0);
+        else
+            see(watching, sights[i]);
+    }
+}
+
+static void know(struct watching *watching, const char *name, const char *uid, const char *version)
+{
+    assert_int_equal(member_know(&watching->member, &(struct gw_kube_id){"shop", name, uid, version}, 0), 0);
+}
+
+enum { SIGHTS = 12 };
+
+static void a_member_tells_what_is_news(void **state)
+{
+    static const struct {
+        const char *what, *settings, *seen, *known; /* known: of a snapshot, "NAME/UID@VERSION" */
+        const char *sights[SIGHTS];
+        const char *told, *now;
+    } rows[] = {
+        {"what exists at first is learnt, not told",
+         "",
+         "",
+         NULL,
+         {"[", "=a/u1@3", "=b/u2@4", "]-7", "+c/u3@8", "~a/u1@9", "-b/u2@10"},
+         "ADD c@8(u3), UPDATE a@9(u1), DELETE b@10(u2)",
+         "10"},
+        {"or told, when replayed",
+         ", replayExisting: true",
+         "",
+         NULL,
+         {"[", "=a/u1@3", "=b/u2@4", "]-7", "~a/u1@9"},
+         "ADD a@3(u1), ADD b@4(u2), UPDATE a@9(u1)",
+         "9"},
+        {"a replay that begins anew tells only what differs",
+         ", replayExisting: true",
+         "",
+         NULL,
+         {"[", "=a/u1@3", "=b/u2@4", "=c/u3@5", "[", "=a/u1@3", "=b/u2@6", "=d/u4@7", "]-7"},
+         "ADD a@3(u1), ADD b@4(u2), ADD c@5(u3), UPDATE b@6(u2), ADD d@7(u4), DELETE c@(u3)",
+         "7"},
+        {"a list that begins anew before it was through is as if it were the first",
+         "",
+         "",
+         NULL,
+         {"[", "=a/u1@3", "=c/u3@5", "[", "=a/u1@6", "]-7", "~a/u1@8"},
+         "UPDATE a@8(u1)",
+         "8"},
+        {"who goes on skips what was told",
+         "",
+         "5",
+         NULL,
+         {"+a/u1@4", "~a/u1@5", "~a/u1@6", "+b/u2@7", "-b/u2@8"},
+         "UPDATE a@6(u1), ADD b@7(u2), DELETE b@8(u2)",
+         "8"},
+        {"a change without a change is none",
+         "",
+         "5",
+         NULL,
+         {"+a/u1@6", "~a/u1@6", "~a/u1@6"},
+         "ADD a@6(u1)",
+         "6"},
+        {"without a snapshot, after history went, what is newer is told by its age",
+         "",
+         "5",
+         NULL,
+         {"[", "=a/u1@4", "=b/u3@6", "=c/u9@7", "]-8", "-a/u1@9"},
+         "UPDATE b@6(u3), ADD c@7(u9), DELETE a@9(u1)",
+         "9"},
+        {"unknown objects that go are told", "", "5", NULL, {"-a/u1@6", "-a/u1@4"}, "DELETE a@6(u1)", "6"},
+        {"with a snapshot the list is compared with it",
+         "",
+         "5",
+         "a/u1@3 b/u2@4 c/u3@4 d/u4@2",
+         {"[", "=a/u1@3", "=b/u2@9", "=d/u4@5", "=e/u5@8", "]-10"},
+         "UPDATE b@9(u2), ADD e@8(u5), DELETE c@5(u3)",
+         "10"},
+        {"what a snapshot does not know yet was told all the same",
+         "",
+         "5",
+         "a/u1@3",
+         {"[", "=a/u1@5", "=b/u2@4", "]-10"},
+         "",
+         "10"},
+        {"made anew under the same name while nobody looked: it went, then came",
+         "",
+         "5",
+         "a/u1@3",
+         {"[", "=a/u2@8", "]-10"},
+         "DELETE a@5(u1), ADD a@8(u2)",
+         "10"},
+        {"a list of what there was brings no news",
+         "",
+         "5",
+         "a/u1@3 c/u3@2",
+         {"[", "=a/u1@4", "=b/u2@5", "]=5", "~b/u2@6", "~a/u1@7"},
+         "UPDATE b@6(u2), UPDATE a@7(u1)",
+         "7"},
+        {"after a list of what there was, old objects are known",
+         ", oldObject: true",
+         "5",
+         NULL,
+         {"[", "=a/u1@4 x 1", "]=5", "~a/u1@6 x 2", "~a/u1@7 x 3"},
+         "UPDATE a@6(u1) was 1, UPDATE a@7(u1) was 2",
+         "7"},
+        {"an object's last state goes with it when it is missed",
+         ", oldObject: true",
+         "",
+         NULL,
+         {"[", "=a/u1@3 x 4", "]-5", "[", "]-9"},
+         "DELETE a@5(u1) was 4",
+         "9"},
+        {"annotations make objects come and go",
+         ", filter: {annotations: {a: x}}",
+         "",
+         NULL,
+         {"[", "=a/u1@3 y", "=b/u2@3 x", "]-5", "~a/u1@6 x", "~b/u2@7 y", "~b/u2@8 y", "-b/u2@9 y",
+          "-a/u1@10 x"},
+         "ADD a@6(u1), DELETE b@7(u2), DELETE a@10(u1)",
+         "10"},
+        {"an object that left is not missed",
+         ", filter: {annotations: {a: x}}",
+         "",
+         NULL,
+         {"[", "=a/u1@3 x", "]-5", "~a/u1@6 y", "[", "=a/u1@6 y", "]-7"},
+         "DELETE a@6(u1)",
+         "7"},
+        {"only updates that changed the value",
+         ", oldObject: false, filter: {changed: [spec]}",
+         "",
+         NULL,
+         {"[", "=a/u1@3 x 1", "]-5", "~a/u1@6 y 1", "~a/u1@7 y 2", "~a/u1@8 z 2", "+b/u2@9 x 1",
+          "~b/u2@10 y 1"},
+         "UPDATE a@7(u1), ADD b@9(u2)",
+         "10"},
+        {"unless it is not known what the value was",
+         ", oldObject: false, filter: {changed: [spec]}",
+         "5",
+         "a/u1@3",
+         {"~a/u1@6 y 1", "~a/u1@7 y 1"},
+         "UPDATE a@6(u1)",
+         "7"},
+        {"types that are not asked for are not told",
+         ", type: DELETE",
+         "",
+         NULL,
+         {"[", "=a/u1@3", "]-5", "~a/u1@6", "+b/u2@7", "-a/u1@8"},
+         "DELETE a@8(u1)",
+         "8"},
+        {"deletions that come twice are told once",
+         "",
+         "",
+         NULL,
+         {"[", "=a/u1@3", "]-5", "-a/u1@6", "-a/u1@6", "-a/u0@9"},
+         "DELETE a@6(u1)",
+         "9"},
+        {"versions that are no numbers are never skipped",
+         "",
+         "x5",
+         NULL,
+         {"+a/u1@x4", "+a/u1@x4", "~a/u1@x6"},
+         "ADD a@x4(u1), UPDATE a@x6(u1)",
+         "x6"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < GW_COUNT_OF(rows); i++) {
+        GW_AUTO(watching_done) struct watching watching;
+        char yaml[256], name[32], uid[32], version[32];
+        int size = 0;
+
+        snprintf(yaml, sizeof(yaml), "{version: v1, resource: pods, payload: %s%s}",
+                 strstr(rows[i].settings, "oldObject: true") != NULL ? "v0.11" : "v0.16", rows[i].settings);
+        watching_open(&watching, yaml, rows[i].seen, rows[i].known != NULL);
+        watching.member.at_ns = 5 * 60 * GW_NS_PER_S; /* objects are as old as their uid says: u3 of 00:03 */
+        for (const char *at = rows[i].known; at != NULL && *at != '\0'; at += size) {
+            assert_int_equal(sscanf(at, " %31[^/]/%31[^@]@%31s%n", name, uid, version, &size), 3);
+            know(&watching, name, uid, version);
+        }
+        see_all(&watching, rows[i].sights);
+        const char *told = gw_bytes_text(&watching.told);
+        if (strcmp(told, rows[i].told) != 0 || strcmp(watching.member.seen, rows[i].now) != 0)
+            fail_msg("%s: told \"%s\", seen %s", rows[i].what, told, watching.member.seen);
+    }
+}
+
+static void a_member_notes_what_a_snapshot_must_know(void **state)
+{
+    static const struct {
+        const char *settings;
+        const char *sights[SIGHTS];
+        const char *noted;
+    } rows[] = {
+        {"", {"[", "=a/u1@3", "=b/u2@4", "]-5", "~a/u1@6", "+c/u3@7", "-b/u2@8"}, "+a+b+c-b"},
+        {"", {"[", "=a/u1@3", "]-5", "[", "=b/u2@6", "]-7"}, "+a+b-a"},
+        {", type: UPDATE, filter: {annotations: {a: x}}", {"+a/u1@6", "~a/u1@7 y", "+b/u2@8 y"}, "+a-a"},
+        {", filter: {changed: [spec]}", {"[", "=a/u1@3 x 1", "]-5", "~a/u1@6 y 1", "~a/u1@7 y 2"}, "+a+a"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < GW_COUNT_OF(rows); i++) {
+        GW_AUTO(watching_done) struct watching watching;
+        char yaml[256];
+
+        snprintf(yaml, sizeof(yaml), "{version: v1, resource: pods, payload: v0.16%s}", rows[i].settings);
+        watching_open(&watching, yaml, "", false);
+        see_all(&watching, rows[i].sights);
+        if (strcmp(gw_bytes_text(&watching.noted), rows[i].noted) != 0)
+            fail_msg("%s: %s", rows[i].settings, gw_bytes_text(&watching.noted));
+    }
+}
+
+static void a_history_that_went_back_is_noticed(void **state)
+{
+    GW_AUTO(watching_done) struct watching watching;
+
+    (void)state;
+    watching_open(&watching, "{version: v1, resource: pods}", "90", true);
+    member_list(&watching.member);
+    assert_int_equal(member_listed(&watching.member, "20", false), MEMBER_HISTORY);
+    assert_string_equal(watching.member.seen, "20");
+    member_progress(&watching.member, "15");
+    assert_string_equal(watching.member.seen, "20");
+    member_progress(&watching.member, "25");
+    assert_string_equal(watching.member.seen, "25");
+}
+
+/* Without managedFields, once for all members, and gone with the last of them. */
+static void what_is_kept_is_shared(void **state)
+{
+    static const char json[] = "{\"metadata\":{\"name\":\"a\",\"managedFields\":[{\"a\":1}]}}";
+    const struct gw_kube_object object = {
+        .namespace_ = "", .name = "a", .uid = "u", .resource_version = "5", .json = gw_view_text(json)};
+    struct watching one, other;
+    struct sighting sighting;
+
+    (void)state;
+    watching_open(&one, "{version: v1, resource: pods}", "", false);
+    watching_open(&other, "{version: v1, resource: pods}", "", false);
+    assert_true(sighting_read(&sighting, &object, 0));
+    assert_int_equal(member_see(&one.member, &sighting), 0);
+    assert_int_equal(member_see(&other.member, &sighting), 0);
+    sighting_done(&sighting);
+    assert_int_equal(kept_bytes(), strlen("{\"metadata\":{\"name\":\"a\"}}"));
+    member_close(&other.member);
+    assert_int_equal(kept_bytes(), strlen("{\"metadata\":{\"name\":\"a\"}}"));
+    watching_done(&one);
+    watching_done(&other);
+}
+
+static void what_is_no_json_is_no_sighting(void **state)
+{
+    const struct gw_kube_object object = {.namespace_ = "",
+                                          .name = "a",
+                                          .uid = "u",
+                                          .resource_version = "5",
+                                          .json = gw_view_text("{\"metadata\":{")};
+    struct sighting sighting;
+
+    (void)state;
+    assert_false(sighting_read(&sighting, &object, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -802,6 +1158,11 @@ int main(void)
         cmocka_unit_test(resources_are_found_or_said_to_be_unknown),
         cmocka_unit_test(a_list_of_resources_that_is_none_is_a_fault),
         cmocka_unit_test(groups_and_versions_that_are_not_there_are_explained),
+        cmocka_unit_test(a_member_tells_what_is_news),
+        cmocka_unit_test(a_member_notes_what_a_snapshot_must_know),
+        cmocka_unit_test(a_history_that_went_back_is_noticed),
+        cmocka_unit_test(what_is_kept_is_shared),
+        cmocka_unit_test(what_is_no_json_is_no_sighting),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
