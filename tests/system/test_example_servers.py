@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+import postgres
 from harness import free_port, wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -44,6 +45,24 @@ def check_server(gateway, address, kind, config, *more):
     file = gateway.directory / "config.yaml"
     file.write_text(json.dumps(config))
     return gateway.run("check-server", address, "--type", kind, "--config", file, *more, timeout=120)
+
+
+def built(language):
+    """The folder of the example, built; skips, and says why, where its tools are missing."""
+    done = subprocess.run([ROOT / "tests/peers/build-example", language], capture_output=True, text=True)
+    if done.returncode == 3:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr[-4000:]
+    return pathlib.Path(done.stdout.strip())
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory):
+    if postgres.binaries() is None:
+        pytest.skip("PostgreSQL is not installed: ./dev setup does it")
+    database = postgres.Postgres(tmp_path_factory.mktemp("postgres") / "server")
+    yield database
+    database.close()
 
 
 # ---- Python: feeds ----
@@ -142,3 +161,42 @@ def test_python_feeds(gateway, watcher, run, python_stubs):
         told = {(event["data"]["title"], event["id"]) for event in watcher.events() if event["subject"] == "rss"}
         assert sorted(title for title, _ in told) == [f"entry {n}" for n in range(1, 7)]
         assert gateway.source("feed.atom")["restarts"] <= 1
+
+
+# ---- Go: PostgreSQL NOTIFY, by the contract of one method ----
+
+def test_go_notify(gateway, watcher, run, database):
+    """NOTIFYs of two channels become events; a database that goes is told in its words, and waited for."""
+    def start(address):
+        return gateway.start("notify", built("go") / "gateway-server-notify", "--listen", address, environment=database.environment)
+
+    def notify(channel, payload):
+        database.sql(f"NOTIFY {channel}, '{payload}'")
+
+    def payloads():
+        return [event["data"] if isinstance(event["data"], dict) else event["data"].decode() for event in watcher.events()]
+
+    server = run("notify", start, {"shop": {"channels": ["orders", "refunds"]}, "bad": {"chanels": ["a"]},
+                                   "nowhere": {"database": "nowhere", "channels": ["a"]}})
+    gateway.wait_running("notify.shop", seconds=SOON)
+    assert gateway.source("notify.shop")["contract"] == "generic"
+    listening = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
+    wait_for(lambda: int(database.sql(listening)) >= 1, SOON, "it to listen")
+    notify("orders", '{"n": 1}')
+    notify("refunds", "two")
+    wait_for(lambda: len(payloads()) == 2, SOON, payloads)
+    assert {"n": 1} in payloads() and "two" in payloads()
+    for name, words in {"bad": "chanels", "nowhere": "does not exist"}.items():
+        wait_for(lambda: words in json.dumps(gateway.source(f"notify.{name}")), SOON, words)
+    database.kill()
+    wait_for(lambda: gateway.source("notify.shop")["state"] == "failing", SOON, "the failure to show")
+    database.start()
+    wait_for(lambda: int(database.sql(listening)) >= 1, SOON, "it to listen again")
+    notify("orders", "three")
+    wait_for(lambda: "three" in payloads(), SOON, payloads)
+    gateway.processes["notify"].kill()
+    server()
+    wait_for(lambda: int(database.sql(listening)) >= 1, SOON, "it to listen again")
+    gateway.wait_running("notify.shop", seconds=SOON)
+    notify("orders", "four")
+    wait_for(lambda: "four" in payloads(), SOON, payloads)
