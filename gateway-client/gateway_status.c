@@ -57,19 +57,27 @@ static void member_ratio(struct gw_bytes *out, const char *name, size_t part, si
 
 static const char *const truths[] = {[GWC_UNKNOWN] = "Unknown", [GWC_FALSE] = "False", [GWC_TRUE] = "True"};
 
-static void write_condition(const struct gwc_gateway_condition *condition, int64_t generation,
-                            struct gw_bytes *out)
+const char *const gwc_condition_names[] = {
+    [GWC_CONDITION_READY] = "Ready",
+    [GWC_CONDITION_CONFIGURATION_ACCEPTED] = "ConfigurationAccepted",
+    [GWC_CONDITION_SOURCES_RUNNING] = "SourcesRunning",
+    [GWC_CONDITION_WATCHERS_REACHABLE] = "WatchersReachable",
+};
+
+static void write_condition(const struct gwc_gateway_status *status, size_t index, struct gw_bytes *out)
 {
+    const struct gwc_gateway_condition *condition = &status->conditions[index];
+
     gw_json_element(out);
     gw_bytes_append_char(out, '{');
     member_time(out, "lastTransitionTime", condition->changed_ms);
     gw_json_member(out, "message");
     gw_json_quote(out, gw_utf8_cut(gw_view_text(condition->message), GWC_GATEWAY_MESSAGE_MAX));
-    if (generation > 0)
-        gw_json_member_number(out, "observedGeneration", (uint64_t)generation);
+    if (status->generation > 0)
+        gw_json_member_number(out, "observedGeneration", (uint64_t)status->generation);
     gw_json_member_text(out, "reason", condition->reason);
     gw_json_member_text(out, "status", truths[condition->truth]);
-    gw_json_member_text(out, "type", condition->type);
+    gw_json_member_text(out, "type", gwc_condition_names[index]);
     gw_bytes_append_char(out, '}');
 }
 
@@ -78,30 +86,34 @@ static const char *condition_type(const struct gw_node *condition)
     return gw_node_text(gw_node_get(condition, "type"), "");
 }
 
-static bool is_ours(const struct gw_node *condition, const struct gwc_gateway_condition *ours, size_t count)
+static bool is_ours(const struct gw_node *condition)
 {
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(ours[i].type, condition_type(condition)) == 0)
+    for (size_t i = 0; i < GWC_CONDITIONS_COUNT; i++)
+        if (strcmp(gwc_condition_names[i], condition_type(condition)) == 0)
             return true;
     return false;
 }
 
-bool gwc_gateway_conditions_shared(const struct gw_node *conditions, const struct gwc_gateway_condition *ours,
-                                   size_t count)
+static const struct gw_node *first_condition(const struct gw_node *conditions)
 {
-    for (const struct gw_node *at = conditions == NULL ? NULL : conditions->first; at != NULL; at = at->next)
-        if (!is_ours(at, ours, count))
+    return conditions == NULL ? NULL : conditions->first;
+}
+
+bool gwc_gateway_conditions_shared(const struct gw_node *conditions)
+{
+    for (const struct gw_node *at = first_condition(conditions); at != NULL; at = at->next)
+        if (!is_ours(at))
             return true;
     return false;
 }
 
-bool gwc_gateway_condition_find(const struct gw_node *conditions, const char *type, enum gwc_truth *ret_truth,
-                                int64_t *ret_changed_ms)
+bool gwc_gateway_condition_find(const struct gw_node *conditions, enum gwc_condition condition,
+                                enum gwc_truth *ret_truth, int64_t *ret_changed_ms)
 {
-    const struct gw_node *at = conditions == NULL ? NULL : conditions->first;
+    const struct gw_node *at = first_condition(conditions);
     int64_t ns;
 
-    while (at != NULL && strcmp(condition_type(at), type) != 0)
+    while (at != NULL && strcmp(condition_type(at), gwc_condition_names[condition]) != 0)
         at = at->next;
     if (at == NULL ||
         !gw_time_parse(gw_view_text(gw_node_text(gw_node_get(at, "lastTransitionTime"), "")), &ns))
@@ -117,14 +129,12 @@ bool gwc_gateway_condition_find(const struct gw_node *conditions, const char *ty
 /* A patch replaces a list whole: what others have put there goes along. */
 static void write_conditions(const struct gwc_gateway_status *status, struct gw_bytes *out)
 {
-    const struct gw_node *before = status->conditions_before;
-
     gw_json_member(out, "conditions");
     gw_bytes_append_char(out, '[');
-    for (size_t i = 0; i < status->conditions_count; i++)
-        write_condition(&status->conditions[i], status->generation, out);
-    for (const struct gw_node *at = before == NULL ? NULL : before->first; at != NULL; at = at->next) {
-        if (is_ours(at, status->conditions, status->conditions_count))
+    for (size_t i = 0; i < GWC_CONDITIONS_COUNT; i++)
+        write_condition(status, i, out);
+    for (const struct gw_node *at = first_condition(status->conditions_before); at != NULL; at = at->next) {
+        if (is_ours(at))
             continue;
         gw_json_element(out);
         gw_json_write_node(out, at);

@@ -27,8 +27,15 @@ struct gwc_gateway_watcher {
 };
 
 enum gwc_truth { GWC_UNKNOWN, GWC_FALSE, GWC_TRUE };
+enum gwc_condition {
+    GWC_CONDITION_READY,
+    GWC_CONDITION_CONFIGURATION_ACCEPTED,
+    GWC_CONDITION_SOURCES_RUNNING,
+    GWC_CONDITION_WATCHERS_REACHABLE,
+    GWC_CONDITIONS_COUNT
+};
+extern const char *const gwc_condition_names[GWC_CONDITIONS_COUNT];
 struct gwc_gateway_condition {
-    const char *type;
     enum gwc_truth truth;
     const char *reason; /* one word for programs */
     const char *message;
@@ -42,10 +49,9 @@ struct gwc_gateway_status {
     int64_t generation; /* the newest that was judged; 0: none, or it means nothing */
     size_t sources_running, sources_count;
     size_t watchers_reachable;
-    const struct gwc_gateway_condition *conditions;
-    size_t conditions_count;
-    const struct gw_node
-        *conditions_before; /* as the API server has them: those of others are kept. May be NULL */
+    struct gwc_gateway_condition conditions[GWC_CONDITIONS_COUNT];
+    /* As the API server has them: those of others are kept. May be NULL. */
+    const struct gw_node *conditions_before;
     const struct gwc_gateway_node *nodes;
     size_t nodes_count;
     const struct gwc_gateway_watcher *watchers;
@@ -63,11 +69,10 @@ enum {
 void gwc_gateway_status_write(const struct gwc_gateway_status *status, struct gw_bytes *out);
 extern const struct gwc_patch_shape gwc_gateway_status_shape;
 
-/* The status and the time of the condition `type` in a list of conditions; false: it is not there. */
-bool gwc_gateway_condition_find(const struct gw_node *conditions, const char *type, enum gwc_truth *ret_truth,
-                                int64_t *ret_changed_ms);
+/* The truth of a condition in a list, and since when; false: it is not there. `conditions` may be NULL. */
+bool gwc_gateway_condition_find(const struct gw_node *conditions, enum gwc_condition condition,
+                                enum gwc_truth *ret_truth, int64_t *ret_changed_ms);
 /* Are there conditions that are not ours? */
-bool gwc_gateway_conditions_shared(const struct gw_node *conditions, const struct gwc_gateway_condition *ours,
-                                   size_t count);
+bool gwc_gateway_conditions_shared(const struct gw_node *conditions);
 
 #endif

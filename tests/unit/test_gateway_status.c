@@ -13,10 +13,6 @@
 /* 2026-03-01T08:00:00Z */
 #define NOW_MS INT64_C(1772352000000)
 
-static const struct gwc_gateway_condition conditions[] = {
-    {"Ready", GWC_TRUE, "Running", "it runs", NOW_MS},
-    {"SourcesRunning", GWC_FALSE, "NotRunning", "orders does not run", NOW_MS + 1000},
-};
 static const struct gwc_gateway_node nodes[] = {
     {"2", "webhook.orders", "orders", "webhook", GWC_PHASE_ERROR, "port 12000 is taken", 0, NOW_MS + 999, 0,
      0},
@@ -35,8 +31,13 @@ static const struct gwc_gateway_status sample = {
     .sources_running = 1,
     .sources_count = 2,
     .watchers_reachable = 1,
-    .conditions = conditions,
-    .conditions_count = GW_COUNT_OF(conditions),
+    .conditions =
+        {
+            [GWC_CONDITION_READY] = {GWC_TRUE, "Running", "it runs", NOW_MS},
+            [GWC_CONDITION_CONFIGURATION_ACCEPTED] = {GWC_UNKNOWN, "Waiting", "", NOW_MS},
+            [GWC_CONDITION_SOURCES_RUNNING] = {GWC_FALSE, "NotRunning", "orders does not run", NOW_MS + 1000},
+            [GWC_CONDITION_WATCHERS_REACHABLE] = {GWC_TRUE, "Reachable", "all", NOW_MS},
+        },
     .nodes = nodes,
     .nodes_count = GW_COUNT_OF(nodes),
     .watchers = watchers,
@@ -65,9 +66,13 @@ static void everything_that_is_known_is_written(void **state)
         "{\"conditions\":["
         "{\"lastTransitionTime\":\"2026-03-01T08:00:00Z\",\"message\":\"it runs\",\"observedGeneration\":4,"
         "\"reason\":\"Running\",\"status\":\"True\",\"type\":\"Ready\"},"
+        "{\"lastTransitionTime\":\"2026-03-01T08:00:00Z\",\"message\":\"\",\"observedGeneration\":4,"
+        "\"reason\":\"Waiting\",\"status\":\"Unknown\",\"type\":\"ConfigurationAccepted\"},"
         "{\"lastTransitionTime\":\"2026-03-01T08:00:01Z\",\"message\":\"orders does not "
         "run\",\"observedGeneration\":4,"
-        "\"reason\":\"NotRunning\",\"status\":\"False\",\"type\":\"SourcesRunning\"}],"
+        "\"reason\":\"NotRunning\",\"status\":\"False\",\"type\":\"SourcesRunning\"},"
+        "{\"lastTransitionTime\":\"2026-03-01T08:00:00Z\",\"message\":\"all\",\"observedGeneration\":4,"
+        "\"reason\":\"Reachable\",\"status\":\"True\",\"type\":\"WatchersReachable\"}],"
         "\"message\":\"orders does not run\",\"nodes\":{"
         "\"1\":{\"displayName\":\"tick\",\"events\":7,\"id\":\"1\",\"lastEventTime\":\"2026-03-01T08:00:"
         "05Z\","
@@ -88,13 +93,20 @@ static void everything_that_is_known_is_written(void **state)
 
 static void a_gateway_without_anything_has_a_status(void **state)
 {
-    GW_AUTO(gw_bytes_done) struct gw_bytes out = {0};
+    GW_AUTO(gw_arena_done) struct gw_arena arena = {0};
+    struct gwc_gateway_status status = {.phase = ""};
 
     (void)state;
-    gwc_gateway_status_write(&(struct gwc_gateway_status){.phase = ""}, &out);
-    assert_string_equal(gw_bytes_text(&out),
-                        "{\"conditions\":[],\"nodes\":{},\"phase\":\"\",\"sources\":\"0/0\","
-                        "\"watchers\":{},\"watchersReachable\":\"0/0\"}");
+    for (size_t i = 0; i < GWC_CONDITIONS_COUNT; i++)
+        status.conditions[i] = (struct gwc_gateway_condition){GWC_UNKNOWN, "Starting", "", NOW_MS};
+    const struct gw_node *root = written(&arena, &status);
+    assert_int_equal(root->count, 6);
+    assert_int_equal(gw_node_get(root, "conditions")->count, GWC_CONDITIONS_COUNT);
+    assert_int_equal(gw_node_get(root, "nodes")->count, 0);
+    assert_int_equal(gw_node_get(root, "watchers")->count, 0);
+    assert_string_equal(gw_node_text(gw_node_get(root, "phase"), NULL), "");
+    assert_string_equal(gw_node_text(gw_node_get(root, "sources"), NULL), "0/0");
+    assert_string_equal(gw_node_text(gw_node_get(root, "watchersReachable"), NULL), "0/0");
 }
 
 static void what_was_written_needs_no_patch(void **state)
@@ -136,15 +148,18 @@ static void conditions_of_others_are_kept(void **state)
                                   &before, &problems),
                      0);
     status.conditions_before = before;
-    assert_true(gwc_gateway_conditions_shared(before, conditions, GW_COUNT_OF(conditions)));
-    assert_false(gwc_gateway_conditions_shared(NULL, conditions, GW_COUNT_OF(conditions)));
+    assert_true(gwc_gateway_conditions_shared(before));
+    assert_false(gwc_gateway_conditions_shared(NULL));
     const struct gw_node *list = gw_node_get(written(&arena, &status), "conditions");
-    assert_int_equal(list->count, 3);
+    assert_int_equal(list->count, GWC_CONDITIONS_COUNT + 1);
     assert_string_equal(gw_node_text(gw_node_get(list->first, "status"), ""), "True");
-    assert_string_equal(gw_node_text(gw_node_get(list->first->next->next, "type"), ""), "Approved");
-    assert_string_equal(gw_node_text(gw_node_get(list->first->next->next, "extra"), ""), "1");
-    assert_false(gwc_gateway_conditions_shared(gw_node_get(written(&arena, &sample), "conditions"),
-                                               conditions, GW_COUNT_OF(conditions)));
+    const struct gw_node *last = list->first;
+    while (last->next != NULL)
+        last = last->next;
+    assert_string_equal(gw_node_text(gw_node_get(last, "type"), ""), "Approved");
+    assert_string_equal(gw_node_text(gw_node_get(last, "extra"), ""), "1");
+    assert_true(gwc_gateway_conditions_shared(list));
+    assert_false(gwc_gateway_conditions_shared(gw_node_get(written(&arena, &sample), "conditions")));
 }
 
 static void a_condition_is_found_again(void **state)
@@ -155,11 +170,12 @@ static void a_condition_is_found_again(void **state)
 
     (void)state;
     const struct gw_node *list = gw_node_get(written(&arena, &sample), "conditions");
-    assert_true(gwc_gateway_condition_find(list, "SourcesRunning", &truth, &changed_ms));
+    assert_true(gwc_gateway_condition_find(list, GWC_CONDITION_SOURCES_RUNNING, &truth, &changed_ms));
     assert_int_equal(truth, GWC_FALSE);
     assert_int_equal(changed_ms, NOW_MS + 1000);
-    assert_false(gwc_gateway_condition_find(list, "Other", &truth, &changed_ms));
-    assert_false(gwc_gateway_condition_find(NULL, "Ready", &truth, &changed_ms));
+    assert_false(
+        gwc_gateway_condition_find(gw_node_get(list, "x"), GWC_CONDITION_READY, &truth, &changed_ms));
+    assert_false(gwc_gateway_condition_find(list->first, GWC_CONDITION_READY, &truth, &changed_ms));
 }
 
 static void two_sources_of_one_id_both_have_a_node(void **state)
