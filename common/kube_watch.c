@@ -10,16 +10,18 @@
 enum {
     PAGE_MAX = 500,
     SILENT_MS = 120000, /* between the bytes of a watch */
-    LIST_MS = 120000,
-    LIST_SILENT_MS = 30000, /* one page; between its bytes */
-    WATCH_MIN_S = 300,
-    WATCH_SPAN_S = 300,     /* timeoutSeconds: so that not all watches end at once */
+    LIST_MS = 120000,   /* one page … */
+    LIST_SILENT_MS = 30000,
+    PROBE_MS = 15000,
+    WATCH_MIN_S = 300, /* timeoutSeconds: so that not all watches end at once */
+    WATCH_SPAN_S = 300,
     WATCH_GRACE_MS = 30000, /* after those, before the end is ours to make */
     WATCH_SHORT_MS = 1000,  /* ended sooner and without a word: something is wrong */
-    CALM_MS = 10000,
-    RESET_MS = 120000, /* a good watch of this length, or no failure for so long */
+    CALM_MS = 10000,        /* a good watch of this length, … */
+    RESET_MS = 120000,      /* or no failure for so long: the back-off begins anew */
     RETRY_AFTER_MAX_MS = 300000,
-    QUIET_ATTEMPTS = 2,   /* a watch that ends and goes on is nothing to tell of */
+    QUIET_ATTEMPTS = 2, /* a watch that ends and soon goes on is nothing to tell of */
+    QUIET_MS = 5000,
     SECRET_ROOM = 2 << 20 /* a page or line fits in: growing would leave copies behind */
 };
 
@@ -77,6 +79,7 @@ static int64_t watch_now_ms(const struct gw_kube_watch *watch)
 
 static void watch_state(struct gw_kube_watch *watch, bool well, const char *words)
 {
+    watch->failing = !well;
     if (well && watch->told && watch->well)
         return;
     watch->told = true;
@@ -97,12 +100,16 @@ static void watch_fail(struct gw_kube_watch *watch, enum watch_step next, const 
     if ((watch->heard && now_ms - watch->began_ms >= CALM_MS) || now_ms - watch->failed_ms >= RESET_MS)
         gw_backoff_reset(&watch->backoff);
     watch->failed_ms = now_ms;
+    if (!watch->failing)
+        watch->failing_ms = now_ms;
+    watch->failing = true;
     wait_ms = gw_backoff_next_ms(&watch->backoff, gw_random_u64());
     wait_ms = GW_MAX(wait_ms, GW_MIN(retry_after_ms, (int64_t)RETRY_AFTER_MAX_MS));
     watch->step = next;
     watch->waiting = true;
     gw_timer_start(watch->timer, wait_ms);
-    if (quiet && watch->well && watch->backoff.attempt <= QUIET_ATTEMPTS)
+    if (quiet && watch->well && watch->backoff.attempt <= QUIET_ATTEMPTS &&
+        now_ms - watch->failing_ms < QUIET_MS)
         return;
     gw_bytes_printf(&said, "%s; next attempt in %lld s", words == NULL ? "there is no memory" : words,
                     (long long)((wait_ms + 999) / 1000));
@@ -272,7 +279,7 @@ static void page_send(struct gw_kube_watch *watch, size_t objects_max,
     watch_text_clear(watch);
     step_send(watch, &path,
               (struct gw_kube_request){.verb = GW_KUBE_GET,
-                                       .timeout_ms = LIST_MS,
+                                       .timeout_ms = watch->step == WATCH_PROBE ? PROBE_MS : LIST_MS,
                                        .idle_ms = LIST_SILENT_MS,
                                        .chunk = on_page_bytes},
               done);
