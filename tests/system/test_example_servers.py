@@ -6,9 +6,12 @@ import pathlib
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import websockets.exceptions
+import websockets.sync.server
 
 import postgres
 from harness import free_port, wait_for
@@ -200,3 +203,56 @@ def test_go_notify(gateway, watcher, run, database):
     gateway.wait_running("notify.shop", seconds=SOON)
     notify("orders", "four")
     wait_for(lambda: "four" in payloads(), SOON, payloads)
+
+
+# ---- Node: WebSocket, by the contract of one method ----
+
+class Ticker:
+    """A WebSocket server that says numbers, once it is asked for "ticks"; it can go and come back."""
+
+    def __init__(self):
+        self.port, self.numbers, self.server = free_port(), iter(range(10**9)), None
+        self.url = f"ws://127.0.0.1:{self.port}/"
+        self.up()
+
+    def serve(self, connection):
+        if connection.recv() == "ticks":
+            with contextlib.suppress(websockets.exceptions.ConnectionClosed):
+                while True:
+                    connection.send(json.dumps({"n": next(self.numbers)}))
+                    time.sleep(0.02)
+
+    def up(self):
+        self.server = websockets.sync.server.serve(self.serve, "127.0.0.1", self.port)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def down(self):
+        self.server.shutdown()
+
+
+def test_node_websocket(gateway, watcher, run):
+    """Messages become events; a peer that goes is told and waited for; a kill of the server is survived."""
+    folder, ticker = built("node"), Ticker()
+
+    def start(address):
+        return gateway.start("websocket", "node", folder / "dist/server.js", "--listen", address)
+
+    server = run("websocket", start, {"ticks": {"url": ticker.url, "hello": "ticks"}, "bad": {"url": "http://x/"},
+                                      "nowhere": {"url": f"ws://127.0.0.1:{free_port()}/"}})
+    gateway.wait_running("websocket.ticks", seconds=SOON)
+    watcher.wait_events(5, SOON)
+    assert {event["subject"] for event in watcher.events()} == {"ticks"}
+    for name, words in {"bad": "expected ws://", "nowhere": "ECONNREFUSED"}.items():
+        wait_for(lambda: words in json.dumps(gateway.source(f"websocket.{name}")), SOON, words)
+    ticker.down()
+    wait_for(lambda: gateway.source("websocket.ticks")["state"] == "failing", SOON, "the failure to show")
+    ticker.up()
+    seen = len(watcher.events())
+    watcher.wait_events(seen + 5, SOON)
+    gateway.processes["websocket"].kill()
+    server()
+    seen = len(watcher.events())
+    watcher.wait_events(seen + 5, SOON)
+    ticker.down()
+    numbers = [event["data"]["n"] for event in watcher.events()]
+    assert len(numbers) == len(set(numbers))
