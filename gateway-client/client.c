@@ -325,10 +325,11 @@ static int client_open(struct gwc_client *client)
     GW_TRY(gw_timer_open(&client->nudge_timer, client->loop, on_nudge_time, client));
     GW_TRY(gw_http_open(&client->http, client->loop, CONNECTIONS_MAX));
     GW_TRY(gw_rpc_client_open(&client->rpc));
-    GW_TRY(gwc_client_open_origins(client));
-    int identified = gwc_client_identify(client);
-    if (identified != 0)
-        return identified;
+    int opened = gwc_client_open_origins(client);
+    if (opened == 0)
+        opened = gwc_client_identify(client);
+    if (opened != 0)
+        return opened;
     context_init(client);
     GW_TRY(admin_open(client));
     return 0;

@@ -95,7 +95,7 @@ const char *gwc_client_namespace(const struct gwc_client *client);
 
 /* ---- origins ---- */
 
-/* -EINVAL, -ENOENT, …: the API client cannot be opened, with words in the log. */
+/* Verdict GWC_ORIGIN_BAD: the API client cannot be opened, with words in the log. */
 int gwc_client_open_origins(struct gwc_client *client) GW_MUST_CHECK;
 /* The ConfigMap that this spec names, where --event-sources names nothing, becomes an origin in reach; verdict GWC_ORIGIN_BAD:
  * there is none, or the API client cannot be opened: the gateway's problems say why. */

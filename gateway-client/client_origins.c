@@ -116,7 +116,7 @@ int gwc_client_open_origins(struct gwc_client *client)
     if (fault < 0) {
         gw_log(GW_LOG_ERROR, "the API server cannot be used", "reason",
                reason.text[0] != '\0' ? reason.text : gw_fault_trace(), NULL);
-        return fault;
+        return reason.text[0] != '\0' ? GWC_ORIGIN_BAD : fault;
     }
     GW_TRY(gateway_open(client, &origins->gateway));
     if (origins->event_sources_given)

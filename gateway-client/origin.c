@@ -136,13 +136,12 @@ bool gwc_origin_is(const struct gwc_origin *origin, const struct gwc_origin_name
     return origin->kind == name->kind && label != NULL && strcmp(origin->label, label) == 0;
 }
 
-int gwc_origin_read_spec(const struct gwc_origin *origin, struct gwc_spec **ret_spec,
-                         struct gw_problems *problems)
+int gwc_origin_read_spec(struct gwc_origin *origin, struct gwc_spec **ret_spec, struct gw_problems *problems)
 {
     return origin->ops->read_spec(origin, ret_spec, problems);
 }
 
-int gwc_origin_read_sources(const struct gwc_origin *origin, const struct gwc_spec *spec,
+int gwc_origin_read_sources(struct gwc_origin *origin, const struct gwc_spec *spec,
                             struct gwc_sources **ret_sources, struct gw_problems *problems)
 {
     return origin->ops->read_sources(origin, spec, ret_sources, problems);

@@ -85,9 +85,9 @@ bool gwc_origin_is(const struct gwc_origin *origin, const struct gwc_origin_name
 /* Reads the document as it is now. Verdicts: GWC_ORIGIN_BAD: problems say why it cannot be used; they are about the label,
  * when they do not name a file. GWC_ORIGIN_NONE: an object is not there, gwc_origin_words() say why. */
 enum { GWC_ORIGIN_BAD = 1, GWC_ORIGIN_NONE };
-int gwc_origin_read_spec(const struct gwc_origin *origin, struct gwc_spec **ret_spec,
+int gwc_origin_read_spec(struct gwc_origin *origin, struct gwc_spec **ret_spec,
                          struct gw_problems *problems) GW_MUST_CHECK;
-int gwc_origin_read_sources(const struct gwc_origin *origin, const struct gwc_spec *spec,
+int gwc_origin_read_sources(struct gwc_origin *origin, const struct gwc_spec *spec,
                             struct gwc_sources **ret_sources, struct gw_problems *problems) GW_MUST_CHECK;
 
 #endif

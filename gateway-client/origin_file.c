@@ -33,7 +33,7 @@ static bool origin_file_words(const struct gwc_origin *origin, struct gw_reason 
     return false;
 }
 
-static int origin_file_read_spec(const struct gwc_origin *origin, struct gwc_spec **ret_spec,
+static int origin_file_read_spec(struct gwc_origin *origin, struct gwc_spec **ret_spec,
                                  struct gw_problems *problems)
 {
     GW_AUTO(gw_bytes_done) struct gw_bytes text = {0};
@@ -44,7 +44,7 @@ static int origin_file_read_spec(const struct gwc_origin *origin, struct gwc_spe
     return read > 0 ? GWC_ORIGIN_BAD : read;
 }
 
-static int origin_file_read_sources(const struct gwc_origin *origin, const struct gwc_spec *spec,
+static int origin_file_read_sources(struct gwc_origin *origin, const struct gwc_spec *spec,
                                     struct gwc_sources **ret_sources, struct gw_problems *problems)
 {
     int read = gwc_sources_read(origin->label, spec, ret_sources, problems);

@@ -239,30 +239,38 @@ static bool origin_kube_words(const struct gwc_origin *base, struct gw_reason *w
     return false;
 }
 
-static int origin_kube_read_spec(const struct gwc_origin *base, struct gwc_spec **ret_spec,
-                                 struct gw_problems *problems)
+/* Whoever reads knows the newest: there is nothing to tell any more. */
+static int document_take(struct origin_kube *origin, struct gw_view *ret_document)
 {
-    const struct origin_kube *origin = GW_CONTAINER_OF(base, const struct origin_kube, base);
-
+    gw_timer_stop(origin->gather);
+    origin->gathering = false;
     if (origin->document.failed)
         return GW_RAISE(-ENOMEM);
-    if (origin->document.size == 0)
-        return GWC_ORIGIN_NONE;
-    int read = gwc_spec_read_object(gw_bytes_view(&origin->document), ret_spec, problems);
+    *ret_document = gw_bytes_view(&origin->document);
+    return origin->document.size == 0 ? GWC_ORIGIN_NONE : 0;
+}
+
+static int origin_kube_read_spec(struct gwc_origin *base, struct gwc_spec **ret_spec,
+                                 struct gw_problems *problems)
+{
+    struct gw_view document;
+    int read = document_take(GW_CONTAINER_OF(base, struct origin_kube, base), &document);
+
+    if (read != 0)
+        return read;
+    read = gwc_spec_read_object(document, ret_spec, problems);
     return read > 0 ? GWC_ORIGIN_BAD : read;
 }
 
-static int origin_kube_read_sources(const struct gwc_origin *base, const struct gwc_spec *spec,
+static int origin_kube_read_sources(struct gwc_origin *base, const struct gwc_spec *spec,
                                     struct gwc_sources **ret_sources, struct gw_problems *problems)
 {
-    const struct origin_kube *origin = GW_CONTAINER_OF(base, const struct origin_kube, base);
+    struct gw_view document;
+    int read = document_take(GW_CONTAINER_OF(base, struct origin_kube, base), &document);
 
-    if (origin->document.failed)
-        return GW_RAISE(-ENOMEM);
-    if (origin->document.size == 0)
-        return GWC_ORIGIN_NONE;
-    int read =
-        gwc_sources_read_object(gw_bytes_view(&origin->document), base->label, spec, ret_sources, problems);
+    if (read != 0)
+        return read;
+    read = gwc_sources_read_object(document, base->label, spec, ret_sources, problems);
     return read > 0 ? GWC_ORIGIN_BAD : read;
 }
 

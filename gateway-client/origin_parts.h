@@ -9,9 +9,8 @@ struct gwc_origin_ops {
     void (*close)(struct gwc_origin *origin); /* frees it */
     enum gwc_origin_state (*state)(const struct gwc_origin *origin);
     bool (*words)(const struct gwc_origin *origin, struct gw_reason *words);
-    int (*read_spec)(const struct gwc_origin *origin, struct gwc_spec **ret_spec,
-                     struct gw_problems *problems);
-    int (*read_sources)(const struct gwc_origin *origin, const struct gwc_spec *spec,
+    int (*read_spec)(struct gwc_origin *origin, struct gwc_spec **ret_spec, struct gw_problems *problems);
+    int (*read_sources)(struct gwc_origin *origin, const struct gwc_spec *spec,
                         struct gwc_sources **ret_sources, struct gw_problems *problems);
 };
 
