@@ -391,13 +391,12 @@ static void timeout_words(struct gw_http_call *call, struct gw_reason *reason)
 {
     const struct gw_http_target *target = call->target;
     char duration[GW_DURATION_MAX];
-    curl_off_t connected_us = 0, ready_us = 0;
+    curl_off_t ready_us = 0;
     int64_t connect_ms = call->timeout_ms > 0 ? GW_MIN(target->connect_timeout_ms, call->timeout_ms)
                                               : target->connect_timeout_ms;
 
-    curl_easy_getinfo(call->easy, CURLINFO_CONNECT_TIME_T, &connected_us);
     curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &ready_us);
-    if (connected_us == 0 || ready_us == 0)
+    if (ready_us == 0)
         gw_reason_set(reason, "%s: no connection within %s", target->peer,
                       gw_duration_format(duration, connect_ms * GW_NS_PER_MS));
     else

@@ -373,6 +373,18 @@ static void faults_are_told_in_plain_words(void **state)
     assert_string_equal(fixture->fault, "no-such-host.invalid:80: no address found for this name");
 }
 
+static void a_kept_connection_on_which_nothing_comes_is_told_as_such(void **state)
+{
+    struct fixture *fixture = *state;
+
+    target_open(fixture, (struct gw_http_options){.timeout_ms = 200});
+    exchange(fixture, GW_HTTP_POST, NULL, "x", NULL);
+    assert_int_equal(fixture->status, 202);
+    exchange(fixture, GW_HTTP_POST, "/never", "x", NULL);
+    assert_non_null(strstr(fixture->fault, ": no answer within 200ms"));
+    assert_int_equal(fixture->connections, 1);
+}
+
 static void a_connection_the_peer_closed_is_replaced(void **state)
 {
     struct fixture *fixture = *state;
@@ -566,6 +578,7 @@ int main(void)
         CASE(waiting_and_moving_are_told_not_done),
         CASE(wrong_options_are_refused_in_words),
         CASE(faults_are_told_in_plain_words),
+        CASE(a_kept_connection_on_which_nothing_comes_is_told_as_such),
         CASE(a_connection_the_peer_closed_is_replaced),
         CASE(a_cancelled_call_is_silent),
         CASE(a_connection_given_up_leaves_nothing_behind),
