@@ -369,8 +369,9 @@ def test_a_gateway_is_waited_for_edited_refused_and_deleted(gateway, watcher):
         sender.passed(5)
         sender.stop()
         wait_for(lambda: set(numbers(watcher)) == set(range(sender.sent)), 60, "all events")
-        ids = {event["id"] for event in watcher.events()}  # what was under way at the end is sent again, as the same event
-        assert len(ids) == sender.sent
+        # A delivery that was under way when everything stopped is made again, as the same event; a request that was, the
+        # sender repeats.
+        assert len({event["id"] for event in watcher.events()}) <= sender.sent + len(sender.faults)
 
 
 def test_servers_come_and_go_with_the_spec(gateway):
