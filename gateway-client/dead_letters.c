@@ -43,7 +43,7 @@ int gwc_dead_letters_open(struct gwc_dead_letters **ret_letters, const char *dir
         int fault = -errno;
         return GW_REFUSE(fault, reason, "there is no outbox in %s", directory);
     }
-    GW_TRY(outbox_connect(&database, path, false, reason));
+    GW_TRY(outbox_connect(&database, path, OUTBOX_BUSY_MS, false, reason));
     int fault = letters_check(database, path, reason);
     letters = fault == 0 ? malloc(sizeof(*letters)) : NULL;
     if (letters == NULL) {

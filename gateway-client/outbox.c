@@ -35,7 +35,7 @@ void outbox_notify(struct gwc_outbox *outbox)
 struct outbox_news {
     struct gw_event **events;
     size_t count;
-    bool more, changed, pressure_changed, full;
+    bool more, changed, pressure_changed, full, fenced;
     char words[256];
     struct outbox_reads reads;
 };
@@ -52,7 +52,8 @@ static void news_take(struct gwc_outbox *outbox, struct outbox_news *news)
     news->changed = outbox->changed;
     news->pressure_changed = outbox->pressure_changed;
     news->full = outbox->pressure_full;
-    outbox->handover_more = outbox->changed = outbox->pressure_changed = false;
+    news->fenced = outbox->fenced;
+    outbox->handover_more = outbox->changed = outbox->pressure_changed = outbox->fenced = false;
     memcpy(news->words, outbox->pressure_words, sizeof(news->words));
     news->reads = outbox->reads_done;
     outbox->reads_done = (struct outbox_reads){.end = &outbox->reads_done.first};
@@ -129,6 +130,8 @@ static void news_tell(struct gwc_outbox *outbox, struct outbox_news *news)
         options->committed(options->user, NULL, 0);
     if (news->changed && options->changed != NULL && !outbox->closed)
         options->changed(options->user);
+    if (news->fenced && options->fenced != NULL && !outbox->closed)
+        options->fenced(options->user, outbox->writer.fenced_by);
     while (news->reads.first != NULL) {
         struct outbox_read *read = news->reads.first;
         news->reads.first = read->next;
@@ -219,8 +222,8 @@ int gwc_outbox_open(struct gwc_outbox **ret_outbox, const struct gwc_outbox_opti
     GW_TRY(queues_open(outbox));
     GW_TRY(outbox_file_open(options, &outbox->lock_descriptor, &outbox->path, &outbox->writer.database,
                             &set_aside, reason));
-    GW_TRY(outbox_connect(&outbox->reader_database, outbox->path, options->no_fsync, reason));
-    GW_TRY(outbox_connect(&outbox->visitor, outbox->path, options->no_fsync, reason));
+    GW_TRY(outbox_connect(&outbox->reader_database, outbox->path, OUTBOX_BUSY_MS, options->no_fsync, reason));
+    GW_TRY(outbox_connect(&outbox->visitor, outbox->path, OUTBOX_BUSY_MS, options->no_fsync, reason));
     GW_TRY(outbox_writer_open(&outbox->writer, outbox));
     GW_TRY(threads_start(outbox));
 

@@ -6,7 +6,8 @@
  *                         committed() ──▶ loop: delivery ──progress──▶ writer
  *
  * The writer thread owns the writing connection, a reader thread a second one; nobody else touches the file while we run,
- * except the dead-letters command (SQLite's own locks order them) and people with the sqlite3 tool. */
+ * except the dead-letters command (SQLite's own locks order them) and people with the sqlite3 tool. With an epoch there may be
+ * a leader of old that does not know yet that it is none: each transaction looks whether the epoch in the file is still ours. */
 #ifndef GWC_OUTBOX_H
 #define GWC_OUTBOX_H
 
@@ -18,10 +19,14 @@
 struct gwc_outbox;
 
 struct gwc_outbox_options {
-    const char *directory;      /* made if missing, mode 0700; outbox.db and a lock file live in it */
-    uint64_t size_max;          /* bytes in use; when reached, appends wait until delivery made room */
-    int64_t retention_ms;       /* delivered events are kept so long (de-duplication, replay) */
-    bool no_fsync;              /* for benchmarks: a crash of the machine may lose acknowledged events */
+    const char *directory; /* made if missing, mode 0700; outbox.db and a lock file live in it */
+    uint64_t size_max;     /* bytes in use; when reached, appends wait until delivery made room */
+    int64_t retention_ms;  /* delivered events are kept so long (de-duplication, replay) */
+    bool no_fsync;         /* for benchmarks: a crash of the machine may lose acknowledged events */
+    /* 0: this process has the directory to itself, by a lock. Else: the directory is shared with others of the same gateway, of
+     * which one leads; this is the number of its leadership, greater than any before. Whoever opens the outbox with a
+     * greater one puts an end to our writing. */
+    uint64_t epoch;
     struct gw_loop *loop;       /* where hooks and read callbacks run */
     struct gw_metrics *metrics; /* may be NULL */
     /* On the loop: these events (borrowed; take references) were just committed, in sequence order, without duplicates and
@@ -32,17 +37,25 @@ struct gwc_outbox_options {
     void (*changed)(void *user);
     /* On the loop: full or not (`reason` says why: size, disk). May be NULL. */
     void (*pressure)(void *user, bool full, const char *reason);
+    /* On the loop, once: another process has opened it with a greater epoch (`epoch`). Nothing was or will be written any
+     * more; what is not durable is refused. May be NULL. */
+    void (*fenced)(void *user, uint64_t epoch);
     void *user;
 };
 
 /* Opens or makes it. A file that is not a sound outbox is renamed to outbox.db.corrupt-<time> and a new one is made:
  * `*ret_set_aside` (may be NULL) is then its new path, to be said loudly and freed by the caller.
- * -EWOULDBLOCK: another process runs on this directory; -EACCES, -ENOSPC, -EROFS, … with words. */
+ * With words: -EWOULDBLOCK, another process runs on this directory and does not share it; -EACCES, -ENOSPC, -EROFS, …;
+ * with an epoch also -ESTALE, it was opened with this or a greater one before, and -EBUSY, another process is in the middle
+ * of a write (or was stopped there) and nothing has changed: open it again later. */
 int gwc_outbox_open(struct gwc_outbox **ret_outbox, const struct gwc_outbox_options *options,
                     char **ret_set_aside, struct gw_reason *reason) GW_MUST_CHECK;
 /* Commits what waits, stops the threads, closes. Callbacks that have not run are dropped. */
 struct gwc_outbox *gwc_outbox_close(struct gwc_outbox *outbox);
 GW_DEFINE_CLEANUP(struct gwc_outbox *, gwc_outbox_close)
+
+/* The epoch that it was opened with last; 0: none, or there is no outbox. Its own short connection, beside whoever runs. */
+int gwc_outbox_epoch(const char *directory, uint64_t *ret_epoch, struct gw_reason *reason) GW_MUST_CHECK;
 
 /* ---- the stream's side ---- */
 
@@ -78,7 +91,7 @@ struct gwc_retry {
 /* Makes the watcher known (a new one begins behind the last event) and hands back where it stands: its cursor (everything up
  * to it is done or in `retries`). `retries` are owned by the caller: unref the events, free the array. May be called again
  * (after changed()): what was handed in before it is in the answer. Blocks for a commit and a read: when watchers come only.
- * -ENOSPC, -EIO, …: the outbox cannot be written now; open it again later. */
+ * -ENOSPC, -EIO, …: the outbox cannot be written now; open it again later. -ESTALE: fenced. */
 int gwc_outbox_watcher_open(struct gwc_outbox *outbox, const char *watcher, uint64_t *ret_cursor,
                             struct gwc_retry **ret_retries, size_t *ret_retries_count) GW_MUST_CHECK;
 /* The watcher is no longer in the spec: its cursor and retries go, so that it does not hold events for ever. */

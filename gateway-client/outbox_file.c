@@ -129,12 +129,12 @@ int outbox_query(sqlite3 *database, const char *sql, int64_t missing, int64_t *r
 
 /* ---- a connection ---- */
 
-static int connection_prepare(sqlite3 *database, bool no_fsync)
+static int connection_prepare(sqlite3 *database, int busy_ms, bool no_fsync)
 {
     char sql[160];
     int64_t page_size = 0;
 
-    GW_TRY(outbox_fault(sqlite3_busy_timeout(database, OUTBOX_BUSY_MS)));
+    GW_TRY(outbox_fault(sqlite3_busy_timeout(database, busy_ms)));
     snprintf(sql, sizeof(sql),
              "PRAGMA synchronous = %s; PRAGMA cache_size = -%d; PRAGMA temp_store = MEMORY;",
              no_fsync ? "OFF" : "FULL", CACHE_KIB);
@@ -145,13 +145,14 @@ static int connection_prepare(sqlite3 *database, bool no_fsync)
     return outbox_query(database, "PRAGMA page_size", 0, &page_size);
 }
 
-int outbox_connect(sqlite3 **ret_database, const char *path, bool no_fsync, struct gw_reason *reason)
+int outbox_connect(sqlite3 **ret_database, const char *path, int busy_ms, bool no_fsync,
+                   struct gw_reason *reason)
 {
     sqlite3 *database = NULL;
     int fault =
         outbox_fault(sqlite3_open_v2(path, &database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL));
     if (fault == 0)
-        fault = connection_prepare(database, no_fsync);
+        fault = connection_prepare(database, busy_ms, no_fsync);
     if (fault != 0) {
         gw_reason_set(reason, "cannot open %s: %s", path,
                       database == NULL ? "no memory" : sqlite3_errmsg(database));
@@ -203,7 +204,7 @@ static char *path_join(const char *directory, const char *name)
     return asprintf(&path, "%s/%s", directory, name) < 0 ? NULL : path;
 }
 
-static int lock_refuse(int descriptor, const char *directory, struct gw_reason *reason)
+static int lock_refuse(int descriptor, const char *directory, bool shared, struct gw_reason *reason)
 {
     int fault = -errno;
     char pid[24] = "";
@@ -214,12 +215,14 @@ static int lock_refuse(int descriptor, const char *directory, struct gw_reason *
     ssize_t size = pread(descriptor, pid, sizeof(pid) - 1, 0);
     pid[size > 0 ? (size_t)size : 0] = '\0';
     pid[strcspn(pid, "\n")] = '\0';
-    return GW_REFUSE(fault, reason, "another gateway-client (pid %s) uses %s",
-                     pid[0] == '\0' ? "unknown" : pid, directory);
+    return GW_REFUSE(fault, reason, "another gateway-client (pid %s) uses %s%s",
+                     pid[0] == '\0' ? "unknown" : pid, directory,
+                     shared ? " without sharing it: all of them need --leader-elect" : "");
 }
 
-/* The lock is the flock, not the file: it goes with the process, whatever becomes of it. */
-static int lock_take(const char *directory, int *ret_descriptor, struct gw_reason *reason)
+/* The lock is the flock, not the file: it goes with the process, whatever becomes of it. Those that elect a leader among
+ * themselves share it, and keep out others. */
+static int lock_take(const char *directory, bool shared, int *ret_descriptor, struct gw_reason *reason)
 {
     GW_AUTO(gw_freep) char *path = path_join(directory, OUTBOX_LOCK_FILE);
     if (path == NULL)
@@ -230,8 +233,8 @@ static int lock_take(const char *directory, int *ret_descriptor, struct gw_reaso
         int fault = -errno;
         return GW_REFUSE(fault, reason, "cannot open %s: %s", path, strerrordesc_np(-fault));
     }
-    if (flock(descriptor, LOCK_EX | LOCK_NB) < 0) {
-        int fault = lock_refuse(descriptor, directory, reason);
+    if (flock(descriptor, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0) {
+        int fault = lock_refuse(descriptor, directory, shared, reason);
         close(descriptor);
         return fault;
     }
@@ -240,6 +243,23 @@ static int lock_take(const char *directory, int *ret_descriptor, struct gw_reaso
         gw_reason_set(reason, "cannot write %s", path);
     *ret_descriptor = descriptor;
     return 0;
+}
+
+/* A file that another process has open is not put aside: what that one wrote into it would be lost with it. */
+static int lock_alone(int descriptor, bool shared, struct gw_reason *reason)
+{
+    if (!shared || flock(descriptor, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    struct gw_reason damage = reason != NULL ? *reason : (struct gw_reason){""};
+    return GW_REFUSE(-EBUSY, reason,
+                     "%s; another gateway-client still has it open, so it is not put aside yet", damage.text);
+}
+
+static int lock_share(int descriptor, bool shared, struct gw_reason *reason)
+{
+    if (!shared || flock(descriptor, LOCK_SH | LOCK_NB) == 0)
+        return 0;
+    return GW_REFUSE(-EBUSY, reason, "cannot share " OUTBOX_LOCK_FILE ": another process took it meanwhile");
 }
 
 /* ---- soundness ---- */
@@ -296,25 +316,8 @@ static int check_file(sqlite3 *database, bool unclean, bool suspect, off_t size,
 
 /* ---- schema ---- */
 
-static int schema_step(sqlite3 *database, int64_t version)
-{
-    char mark[96];
-
-    snprintf(mark, sizeof(mark), "PRAGMA application_id = %d; PRAGMA user_version = %d;",
-             OUTBOX_APPLICATION_ID, (int)version + 1);
-    GW_TRY(outbox_execute(database, "BEGIN IMMEDIATE"));
-    int fault = outbox_execute(database, file_upgrades[version]);
-    if (fault == 0)
-        fault = outbox_execute(database, mark);
-    if (fault == 0)
-        fault = outbox_execute(database, "COMMIT");
-    if (fault != 0 && !sqlite3_get_autocommit(database))
-        sqlite3_exec(database, "ROLLBACK", NULL, NULL, NULL);
-    return fault;
-}
-
 /* An empty database becomes ours; one that is somebody else's is not sound. */
-static int schema_upgrade(sqlite3 *database, struct gw_reason *reason)
+static int schema_version(sqlite3 *database, int64_t *ret_version, struct gw_reason *reason)
 {
     int64_t application = 0, version = 0, tables = 0;
 
@@ -329,9 +332,40 @@ static int schema_upgrade(sqlite3 *database, struct gw_reason *reason)
                          (int)version, OUTBOX_VERSION);
     if (version < 0 || (tables > 0 && version == 0))
         return GW_REFUSE(-EBADMSG, reason, "no version of an outbox");
-    for (; version < OUTBOX_VERSION; version++)
-        GW_TRY(schema_step(database, version));
+    *ret_version = version;
     return 0;
+}
+
+static int schema_step(sqlite3 *database, int64_t version, uint64_t epoch, struct gw_reason *reason)
+{
+    char mark[96];
+
+    if (version > 0) /* before that there is nothing that could be somebody else's */
+        GW_TRY(outbox_epoch_allow(database, epoch, reason));
+    snprintf(mark, sizeof(mark), "PRAGMA application_id = %d; PRAGMA user_version = %d;",
+             OUTBOX_APPLICATION_ID, (int)version + 1);
+    GW_TRY(outbox_execute(database, file_upgrades[version]));
+    return outbox_execute(database, mark);
+}
+
+static int schema_steps(sqlite3 *database, uint64_t epoch, struct gw_reason *reason)
+{
+    int64_t version = 0;
+
+    GW_TRY(schema_version(database, &version, reason));
+    for (; version < OUTBOX_VERSION; version++)
+        GW_TRY(schema_step(database, version, epoch, reason));
+    return outbox_execute(database, "COMMIT");
+}
+
+/* One transaction, because another process may be about to do the same. */
+static int schema_upgrade(sqlite3 *database, uint64_t epoch, struct gw_reason *reason)
+{
+    GW_TRY(outbox_execute(database, "BEGIN IMMEDIATE"));
+    int fault = schema_steps(database, epoch, reason);
+    if (fault != 0 && !sqlite3_get_autocommit(database))
+        sqlite3_exec(database, "ROLLBACK", NULL, NULL, NULL);
+    return fault;
 }
 
 static int journal_set(sqlite3 *database, struct gw_reason *reason)
@@ -365,15 +399,18 @@ static int file_create(const char *directory, const char *path, struct gw_reason
     return 0;
 }
 
-static int file_check(sqlite3 *database, const char *directory, bool unclean, struct gw_reason *reason)
+static int file_check(sqlite3 *database, const struct gwc_outbox_options *options, bool unclean,
+                      struct gw_reason *reason)
 {
     off_t size = 0, none = 0;
-    bool suspect = file_exists(directory, OUTBOX_SUSPECT_FILE, &none);
+    bool suspect = file_exists(options->directory, OUTBOX_SUSPECT_FILE, &none);
 
-    file_exists(directory, OUTBOX_FILE, &size);
-    GW_TRY(schema_upgrade(database, reason));
+    file_exists(options->directory, OUTBOX_FILE, &size);
+    GW_TRY(schema_upgrade(database, options->epoch, reason));
     GW_TRY(journal_set(database, reason));
-    return check_file(database, unclean, suspect, size, reason);
+    GW_TRY(check_file(database, unclean, suspect, size, reason));
+    GW_TRY(outbox_epoch_claim(database, options->epoch, reason));
+    return outbox_fault(sqlite3_busy_timeout(database, OUTBOX_BUSY_MS));
 }
 
 /* -EBADMSG: not a sound outbox. */
@@ -384,9 +421,10 @@ static int file_try(const struct gwc_outbox_options *options, const char *path, 
     off_t log_size = 0;
     bool unclean = file_exists(options->directory, OUTBOX_FILE "-wal", &log_size) && log_size > 0;
 
-    GW_TRY(outbox_connect(&database, path, options->no_fsync, reason));
+    GW_TRY(outbox_connect(&database, path, options->epoch > 0 ? OUTBOX_BUSY_SHORT_MS : OUTBOX_BUSY_MS,
+                          options->no_fsync, reason));
     gw_reason_set(reason, "%s", "");
-    int fault = file_check(database, options->directory, unclean, reason);
+    int fault = file_check(database, options, unclean, reason);
     if (fault != 0) {
         struct gw_reason why = {0};
         gw_reason_set(&why, "%s",
@@ -450,7 +488,13 @@ void outbox_file_suspect(const char *path)
         close(descriptor);
 }
 
-static int file_open_locked(const struct gwc_outbox_options *options, const char *path,
+static void file_is_busy(const char *path, struct gw_reason *reason)
+{
+    gw_reason_set(reason, "%s is being written by another process, or by one that was stopped while it wrote",
+                  path);
+}
+
+static int file_open_locked(const struct gwc_outbox_options *options, const char *path, int lock,
                             sqlite3 **ret_database, char **ret_set_aside, struct gw_reason *reason)
 {
     GW_AUTO(gw_freep) char *aside = NULL;
@@ -458,11 +502,15 @@ static int file_open_locked(const struct gwc_outbox_options *options, const char
     GW_TRY(file_create(options->directory, path, reason));
     int fault = file_try(options, path, ret_database, reason);
     if (fault == -EBADMSG) {
+        GW_TRY(lock_alone(lock, options->epoch > 0, reason));
         GW_TRY(file_set_aside(options->directory, path, &aside));
         GW_TRY(file_create(options->directory, path, reason));
         fault = file_try(options, path, ret_database, reason);
     }
+    if (fault == -EBUSY)
+        file_is_busy(path, reason);
     GW_TRY(fault);
+    GW_TRY(lock_share(lock, options->epoch > 0, reason));
     suspect_clear(options->directory);
     *ret_set_aside = GW_TAKE(aside);
     return 0;
@@ -477,8 +525,8 @@ int outbox_file_open(const struct gwc_outbox_options *options, int *ret_lock, ch
     if (path == NULL)
         return GW_RAISE(-ENOMEM);
     GW_TRY(directory_make(options->directory, reason));
-    GW_TRY(lock_take(options->directory, &descriptor, reason));
-    int fault = file_open_locked(options, path, ret_database, ret_set_aside, reason);
+    GW_TRY(lock_take(options->directory, options->epoch > 0, &descriptor, reason));
+    int fault = file_open_locked(options, path, descriptor, ret_database, ret_set_aside, reason);
     if (fault != 0) {
         close(descriptor);
         return fault;

@@ -21,6 +21,7 @@ enum {
     OUTBOX_PROGRESS_WAIT_MS = 200,
     OUTBOX_TICK_MS = 1000,
     OUTBOX_BUSY_MS = 5000,         /* how long another process may hold the file */
+    OUTBOX_BUSY_SHORT_MS = 200,    /* … when the loop waits and may come back */
     OUTBOX_PRUNE_EVENTS_MAX = 512, /* a slice */
     OUTBOX_PRUNE_BYTES_MAX = 4 << 20,
     OUTBOX_SOURCES_MAX = 4096,       /* interned source names kept in memory; a power of two */
@@ -79,14 +80,24 @@ int outbox_integer(sqlite3_stmt *statement, int64_t missing, int64_t *ret_value)
 int outbox_query(sqlite3 *database, const char *sql, int64_t missing, int64_t *ret_value) GW_MUST_CHECK;
 void outbox_finalizep(sqlite3_stmt **statement);
 
-/* A connection to an existing file. */
-int outbox_connect(sqlite3 **ret_database, const char *path, bool no_fsync,
+/* A connection to an existing file; waits for others up to `busy_ms` each time. */
+int outbox_connect(sqlite3 **ret_database, const char *path, int busy_ms, bool no_fsync,
                    struct gw_reason *reason) GW_MUST_CHECK;
 /* Directory, lock, and a sound outbox.db of our version in it; hands back the locked descriptor and the writing connection. */
 int outbox_file_open(const struct gwc_outbox_options *options, int *ret_lock, char **ret_path,
                      sqlite3 **ret_database, char **ret_set_aside, struct gw_reason *reason) GW_MUST_CHECK;
 /* Leaves word for the next start that the file is damaged. */
 void outbox_file_suspect(const char *path);
+
+/* ---- the epoch (outbox_epoch.c); with epoch 0 nothing is asked ---- */
+
+/* In a transaction: -ESTALE with words, unless `epoch` is greater than the stored one. */
+int outbox_epoch_allow(sqlite3 *database, uint64_t epoch, struct gw_reason *reason) GW_MUST_CHECK;
+/* Stores it, in a transaction of its own, if it is allowed. */
+int outbox_epoch_claim(sqlite3 *database, uint64_t epoch, struct gw_reason *reason) GW_MUST_CHECK;
+struct outbox_writer;
+/* In a transaction of the writer: -ESTALE when the stored epoch is not ours any more. */
+int outbox_epoch_check(struct outbox_writer *writer) GW_MUST_CHECK;
 
 /* ---- threads ---- */
 
@@ -159,6 +170,7 @@ enum outbox_statement {
     OUTBOX_PAGES,
     OUTBOX_PAGES_FREE,
     OUTBOX_DATA_VERSION,
+    OUTBOX_EPOCH,
     OUTBOX_STATEMENTS,
 };
 
@@ -189,10 +201,11 @@ struct outbox_writer {
     int log_frames;
     struct gw_bytes scratch;
     /* trouble */
-    bool full;     /* by size: appends wait */
-    bool closing;  /* we close: what fails now has failed */
-    int fault;     /* of the last transaction */
-    bool pressure; /* as last told */
+    bool full;          /* by size: appends wait */
+    bool closing;       /* we close: what fails now has failed */
+    int fault;          /* of the last transaction; -ESTALE: for ever */
+    uint64_t fenced_by; /* the epoch that put an end to ours */
+    bool pressure;      /* as last told */
     struct gw_backoff backoff;
     int64_t retry_ms, tick_ms; /* monotonic */
     char words[256];
@@ -234,7 +247,7 @@ struct gwc_outbox {
     struct gw_event **handover, **handover_spare;
     size_t handover_count, handover_bytes;
     bool handover_more; /* events were left out behind them */
-    bool changed, pressure_changed, pressure_full;
+    bool changed, pressure_changed, pressure_full, fenced;
     char pressure_words[256];
 
     struct outbox_writer writer;
@@ -260,6 +273,10 @@ int outbox_appends_write(struct outbox_writer *writer) GW_MUST_CHECK;
 int outbox_items_write(struct outbox_writer *writer) GW_MUST_CHECK;
 /* Forgets the numbers of interned sources: they may not be true any more. */
 void outbox_sources_forget(struct outbox_writer *writer);
+
+/* A transaction of the writer: -ESTALE, ours is not the epoch any more. Whatever fails in it or in beginning it, undo it. */
+int outbox_transaction_begin(struct outbox_writer *writer) GW_MUST_CHECK;
+void outbox_transaction_undo(struct outbox_writer *writer);
 
 int outbox_writer_open(struct outbox_writer *writer, struct gwc_outbox *outbox) GW_MUST_CHECK;
 void outbox_writer_close(struct outbox_writer *writer);

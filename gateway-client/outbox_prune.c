@@ -93,18 +93,33 @@ int outbox_prune(struct outbox_writer *writer, size_t limit)
     return 0;
 }
 
+static int sources_prune(struct outbox_writer *writer, int64_t first, int64_t last, int *ret_count)
+{
+    sqlite3_stmt *prune = writer->statements[OUTBOX_SOURCES_PRUNE];
+
+    GW_TRY(outbox_transaction_begin(writer));
+    GW_TRY(outbox_fault(sqlite3_bind_int64(prune, 1, first)));
+    GW_TRY(outbox_fault(sqlite3_bind_int64(prune, 2, last)));
+    GW_TRY(outbox_run(prune));
+    *ret_count = sqlite3_changes(writer->database);
+    return outbox_run(writer->statements[OUTBOX_COMMIT]);
+}
+
 bool outbox_prune_sources(struct outbox_writer *writer)
 {
-    sqlite3_stmt *after = writer->statements[OUTBOX_SOURCES_AFTER],
-                 *prune = writer->statements[OUTBOX_SOURCES_PRUNE];
+    sqlite3_stmt *after = writer->statements[OUTBOX_SOURCES_AFTER];
+    int count = 0;
     int64_t last = 0, first = writer->sources_after;
 
     if (sqlite3_bind_int64(after, 1, first) != SQLITE_OK ||
         sqlite3_bind_int64(after, 2, PRUNE_SOURCES_MAX) != SQLITE_OK || outbox_integer(after, 0, &last) < 0)
         return false;
     writer->sources_after = last; /* 0 at the end: from the start again */
-    if (last == 0 || sqlite3_bind_int64(prune, 1, first) != SQLITE_OK ||
-        sqlite3_bind_int64(prune, 2, last) != SQLITE_OK || outbox_run(prune) < 0)
+    if (last == 0)
         return false;
-    return sqlite3_changes(writer->database) > 0;
+    if (sources_prune(writer, first, last, &count) != 0) {
+        outbox_transaction_undo(writer);
+        return false;
+    }
+    return count > 0;
 }

@@ -56,6 +56,7 @@ const char *const outbox_writer_sql[OUTBOX_STATEMENTS] = {
     [OUTBOX_PAGES] = "PRAGMA page_count",
     [OUTBOX_PAGES_FREE] = "PRAGMA freelist_count",
     [OUTBOX_DATA_VERSION] = "PRAGMA data_version",
+    [OUTBOX_EPOCH] = "SELECT value FROM meta WHERE key = 'epoch'",
 };
 
 /* ---- sources: a number for each name ---- */

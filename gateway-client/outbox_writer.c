@@ -47,17 +47,28 @@ static void words_set(struct outbox_writer *writer, int fault)
              system == 0 || ours ? "" : ": ", system == 0 || ours ? "" : strerrordesc_np(system));
 }
 
-static void transaction_undo(struct outbox_writer *writer, int fault)
+int outbox_transaction_begin(struct outbox_writer *writer)
 {
-    words_set(writer, fault);
-    if (fault == -EBADMSG)
-        outbox_file_suspect(writer->outbox->path);
+    GW_TRY(outbox_run(writer->statements[OUTBOX_BEGIN]));
+    return outbox_epoch_check(writer);
+}
+
+void outbox_transaction_undo(struct outbox_writer *writer)
+{
     for (size_t i = 0; i < OUTBOX_STATEMENTS; i++)
         sqlite3_reset(writer->statements[i]);
     if (!sqlite3_get_autocommit(writer->database)) {
         sqlite3_step(writer->statements[OUTBOX_ROLLBACK]);
         sqlite3_reset(writer->statements[OUTBOX_ROLLBACK]);
     }
+}
+
+static void transaction_fail(struct outbox_writer *writer, int fault)
+{
+    words_set(writer, fault);
+    if (fault == -EBADMSG)
+        outbox_file_suspect(writer->outbox->path);
+    outbox_transaction_undo(writer);
     writer->sequence = atomic_load(&writer->outbox->last_sequence);
     writer->prune_after = 0;
     outbox_sources_forget(writer); /* their numbers may be undone, too */
@@ -67,11 +78,11 @@ static int transaction_make(struct outbox_writer *writer, int parts)
 {
     writer->inserted = writer->duplicates = 0;
     writer->accepted_ns = gw_clock_realtime_ns();
-    int fault = outbox_run(writer->statements[OUTBOX_BEGIN]);
+    int fault = outbox_transaction_begin(writer);
     if (fault == 0)
         fault = parts_write(writer, parts);
     if (fault != 0)
-        transaction_undo(writer, fault);
+        transaction_fail(writer, fault);
     return fault;
 }
 
@@ -177,6 +188,49 @@ static int transaction_run(struct outbox_writer *writer, int parts)
     if (parts & WRITE_ITEMS)
         items_settle(writer);
     return 0;
+}
+
+/* ---- the end of our epoch ---- */
+
+static void appends_refuse(struct gwc_append *appends)
+{
+    for (struct gwc_append *append = appends; append != NULL; append = append->next)
+        for (size_t i = 0; i < append->count; i++)
+            gw_event_unref(append->events[i]);
+    appends_acknowledge(appends, false);
+}
+
+/* durable() may append again, so until there are no more. */
+static void writer_refuse(struct outbox_writer *writer)
+{
+    struct gwc_outbox *outbox = writer->outbox;
+    struct gwc_append *appends = GW_TAKE(writer->appends);
+
+    do {
+        appends_refuse(appends);
+        pthread_mutex_lock(&outbox->lock);
+        appends = GW_TAKE(outbox->appends);
+        outbox->appends_end = &outbox->appends;
+        pthread_mutex_unlock(&outbox->lock);
+    } while (appends != NULL);
+}
+
+/* What the delivery said is dropped, too: whoever leads now finds out for itself. */
+static void fenced_round(struct outbox_writer *writer)
+{
+    writer->items.count = 0;
+    writer->items_held = false;
+    writer_refuse(writer);
+}
+
+static void fenced_begin(struct outbox_writer *writer)
+{
+    writer->fault = -ESTALE;
+    pthread_mutex_lock(&writer->outbox->lock);
+    writer->outbox->fenced = true;
+    outbox_notify(writer->outbox);
+    pthread_mutex_unlock(&writer->outbox->lock);
+    fenced_round(writer);
 }
 
 /* ---- pressure ---- */
@@ -311,13 +365,20 @@ static void writer_round(struct outbox_writer *writer)
 {
     int fault = 0;
 
+    if (writer->fault == -ESTALE) {
+        fenced_round(writer);
+        return;
+    }
     tick(writer);
     int parts = parts_due(writer);
     if (parts != 0)
         fault = writer->fault != 0 ? round_in_trouble(writer, parts) : transaction_run(writer, parts);
     if (fault == 0 && writer->items_held)
         items_settle(writer);
-    fault_settle(writer, fault);
+    if (fault == -ESTALE)
+        fenced_begin(writer);
+    else
+        fault_settle(writer, fault);
     if (fault == 0)
         checkpoint(writer);
 }
@@ -332,6 +393,8 @@ static int64_t writer_due(const struct outbox_writer *writer)
 
     if (outbox->closing || outbox->flush)
         return 0;
+    if (writer->fault == -ESTALE)
+        return outbox->appends != NULL ? 0 : outbox_now_ms() + OUTBOX_TICK_MS;
     if (writer->fault != 0)
         return writer->retry_ms;
     if (writer->prune_pending || (outbox->appends != NULL && !writer->full))
@@ -412,29 +475,6 @@ static bool writer_ends(const struct outbox_writer *writer)
     if (!writer->closing)
         return false;
     return writer->fault != 0 || (outbox->items.count == 0 && (outbox->appends == NULL || writer->full));
-}
-
-static void appends_refuse(struct gwc_append *appends)
-{
-    for (struct gwc_append *append = appends; append != NULL; append = append->next)
-        for (size_t i = 0; i < append->count; i++)
-            gw_event_unref(append->events[i]);
-    appends_acknowledge(appends, false);
-}
-
-/* durable() may append again, so until there are no more. */
-static void writer_refuse(struct outbox_writer *writer)
-{
-    struct gwc_outbox *outbox = writer->outbox;
-    struct gwc_append *appends = GW_TAKE(writer->appends);
-
-    do {
-        appends_refuse(appends);
-        pthread_mutex_lock(&outbox->lock);
-        appends = GW_TAKE(outbox->appends);
-        outbox->appends_end = &outbox->appends;
-        pthread_mutex_unlock(&outbox->lock);
-    } while (appends != NULL);
 }
 
 void *outbox_writer_main(void *user)

@@ -797,7 +797,7 @@ static void a_hundred_thousand_events_of_four_threads_arrive_once_each(void **st
     print_message("100000 events in %.2f s: %.0f/s\n", seconds, 100000 / seconds);
 }
 
-/* OUTBOX_BENCH=1: what an event costs, by how many come together, with fsync. */
+/* OUTBOX_BENCH=1: what an event costs, by how many come together, with fsync; OUTBOX_BENCH=epoch: likewise, of a leader. */
 static void bench_one(struct desk *desk, size_t batch, bool natural, bool random)
 {
     struct parcel *parcel = calloc(1, sizeof(*parcel));
@@ -854,6 +854,7 @@ static void bench_on_request(void **state)
         skip();
     desk->options.committed = NULL;
     desk->options.size_max = UINT64_MAX;
+    desk->options.epoch = strcmp(getenv("OUTBOX_BENCH"), "epoch") == 0;
     for (size_t i = 0; i < GW_COUNT_OF(batches); i++) {
         bench_one(desk, batches[i], false, false);
         bench_one(desk, batches[i], true, false);

@@ -262,6 +262,8 @@ static void directory_remove(const char *path)
     rmdir(path);
 }
 
+static bool shared; /* the outbox is that of a leader, with an epoch */
+
 static void scene_open(struct scene *scene, bool no_fsync)
 {
     memset(scene, 0, sizeof(*scene));
@@ -291,6 +293,8 @@ static int outbox_try(struct scene *scene)
 {
     char *set_aside = NULL;
     struct gw_reason reason = {0};
+    if (shared)
+        scene->options.epoch++; /* each opening has its own */
     int fault = gwc_outbox_open(&scene->outbox, &scene->options, &set_aside, &reason);
     if (set_aside != NULL)
         fail_msg("set aside: %s", set_aside);
@@ -600,6 +604,7 @@ static void child_main(struct scene *scene, long n, int pipe)
     scene->options.loop = scene->loop;
     parcels_make(scene, pipe);
     fault_arm(FAULT_ANY_FILE, n, true);
+    scene->options.epoch = shared;
     if (gwc_outbox_open(&scene->outbox, &scene->options, NULL, NULL) != 0)
         _exit(3);
     if (watcher_open(scene, &cursor, &retries) != 0)
@@ -619,6 +624,7 @@ static void child_main(struct scene *scene, long n, int pipe)
 
 static void killed_check(struct scene *scene, const bool *acknowledged)
 {
+    scene->options.epoch = shared; /* that of the child: the next one is asked for */
     outbox_must(scene);
     progress_check(scene);
     int reached = present_check(scene);
@@ -683,19 +689,45 @@ static int disarm(void **state)
 {
     (void)state;
     fault_disarm();
+    shared = false;
     return 0;
 }
+
+static int share(void **state)
+{
+    (void)state;
+    shared = true;
+    return 0;
+}
+
+/* One of the two is enough where all of them take minutes. */
+static int share_or_not(void **state)
+{
+    (void)state;
+    shared = gw_random_u64() % 2 == 0;
+    return 0;
+}
+
+#define ALONE(name) cmocka_unit_test_teardown(name, disarm)
+#define SHARED(name)                                                                                         \
+    {                                                                                                        \
+#name " (shared)", name, share, disarm, NULL                                                         \
+    }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(what_was_acknowledged_survives_a_kill_at_every_write, disarm),
-        cmocka_unit_test_teardown(a_disk_that_is_full_for_a_while_holds_events_and_says_so, disarm),
-        cmocka_unit_test_teardown(every_failing_open_is_survived, disarm),
-        cmocka_unit_test_teardown(every_failing_write_is_survived, disarm),
-        cmocka_unit_test_teardown(every_failing_sync_is_survived, disarm),
-        cmocka_unit_test_teardown(every_failing_truncation_is_survived, disarm),
-        cmocka_unit_test_teardown(every_failing_allocation_is_survived, disarm),
+        ALONE(what_was_acknowledged_survives_a_kill_at_every_write),
+        SHARED(what_was_acknowledged_survives_a_kill_at_every_write),
+        ALONE(a_disk_that_is_full_for_a_while_holds_events_and_says_so),
+        ALONE(every_failing_open_is_survived),
+        SHARED(every_failing_open_is_survived),
+        ALONE(every_failing_write_is_survived),
+        SHARED(every_failing_write_is_survived),
+        ALONE(every_failing_sync_is_survived),
+        SHARED(every_failing_sync_is_survived),
+        ALONE(every_failing_truncation_is_survived),
+        cmocka_unit_test_setup_teardown(every_failing_allocation_is_survived, share_or_not, disarm),
     };
     return cmocka_run_group_tests_name("outbox_faults", tests, shims_install, NULL);
 }
