@@ -256,3 +256,41 @@ def test_node_websocket(gateway, watcher, run):
     ticker.down()
     numbers = [event["data"]["n"] for event in watcher.events()]
     assert len(numbers) == len(set(numbers))
+
+
+# ---- Rust: growing files ----
+
+def test_rust_tail(gateway, watcher, run, tmp_path):
+    """Lines arrive once each, in order, through rotation and kills of the server and of the client."""
+    folder, log = built("rust"), tmp_path / "log"
+
+    def start(address):
+        return gateway.start("tail", folder / "target/debug/gateway-server-tail", "--listen", address)
+
+    def write(*numbers):
+        with log.open("a") as file:
+            file.writelines(f'{{"n": {number}}}\n' for number in numbers)
+
+    def numbers():
+        return {event["data"]["n"]: event["id"] for event in watcher.events()}
+
+    write(*range(100))
+    server = run("tail", start, {"log": {"path": str(log), "contentType": "application/json"}, "bad": {"pat": "x"},
+                                 "nowhere": {"path": str(tmp_path / "nowhere")}})
+    gateway.wait_running("tail.log", seconds=SOON)
+    wait_for(lambda: len(numbers()) == 100, SOON, "what was there")
+    for name, words in {"bad": "pat", "nowhere": "No such file"}.items():
+        wait_for(lambda: words in json.dumps(gateway.source(f"tail.{name}")), SOON, words)
+    write(*range(100, 5000))
+    gateway.processes["tail"].kill()
+    write(*range(5000, 5100))
+    log.rename(tmp_path / "log.1")
+    write(*range(5100, 5200))
+    server()
+    wait_for(lambda: len(numbers()) == 5200, 60, lambda: f"{len(numbers())} of 5200")
+    gateway.processes["client"].kill()
+    write(*range(5200, 5300))
+    gateway.client()
+    wait_for(lambda: len(numbers()) == 5300, 60, lambda: f"{len(numbers())} of 5300")
+    assert len(set(numbers().values())) == 5300
+    assert sorted(numbers()) == list(range(5300))
