@@ -137,6 +137,8 @@ static void secret_trouble(struct kube_secret *secret, const char *words)
     memcpy(secret->trouble, words, size);
     secret->trouble[size] = '\0';
     pthread_mutex_unlock(&store.lock);
+    if (secret->state == SECRET_ASKED)
+        store_changed(secret);
 }
 
 static void on_object(void *user, const struct gw_kube_object *object)
@@ -164,7 +166,10 @@ static void on_synced(void *user, const char *list_version)
 
 static void on_state(void *user, bool well, const char *words)
 {
-    secret_trouble(user, well ? "" : words);
+    struct kube_secret *secret = user;
+
+    if (!well || secret->trouble[0] != '\0')
+        secret_trouble(secret, words);
 }
 
 static void secret_watch(struct kube_secret *secret)
@@ -286,7 +291,7 @@ static int secret_answer(const struct kube_secret *secret, const char *key, stru
                          "secret \"%s\" in namespace \"%s\" is being read from the API server", secret->name,
                          store.namespace_);
     if (secret->state == SECRET_ASKED)
-        return GW_REFUSE(-EAGAIN, reason, "secret \"%s\" in namespace \"%s\" cannot be read: %s",
+        return GW_REFUSE(-EACCES, reason, "secret \"%s\" in namespace \"%s\" cannot be read: %s",
                          secret->name, store.namespace_, secret->trouble);
     if (secret->state == SECRET_ABSENT)
         return GW_REFUSE(-ENOENT, reason, "there is no secret \"%s\" in namespace \"%s\"", secret->name,

@@ -25,6 +25,17 @@ void gw_secrets_set_directory(const char *directory)
     assert(directory == NULL || secrets_directory != NULL);
 }
 
+bool gw_secrets_in_cluster(const char *flag, const char **ret_namespace)
+{
+    static const char word[] = "kubernetes";
+    size_t size = sizeof(word) - 1;
+
+    if (flag == NULL || strncmp(flag, word, size) != 0 || (flag[size] != '\0' && flag[size] != ':'))
+        return false;
+    *ret_namespace = flag[size] == ':' ? flag + size + 1 : NULL;
+    return true;
+}
+
 static void file_closep(int *descriptor)
 {
     if (*descriptor >= 0)

@@ -74,8 +74,9 @@ static void watcher_open(struct gwc_client *client, struct gwc_watcher *watcher)
                                               .gateway = client->name,
                                               .namespace_ = client->namespace_};
 
-    if (gwc_delivery_open(&watcher->delivery, client->outbox, &transports, watcher->spec, client->metrics,
-                          &reason) == 0) {
+    int fault = gwc_delivery_open(&watcher->delivery, client->outbox, &transports, watcher->spec,
+                                  client->metrics, &reason);
+    if (fault == 0) {
         gw_log(GW_LOG_INFO, "watcher", "watcher", watcher->spec->name, "url", watcher->spec->url, "mode",
                watcher->spec->mode_name, NULL);
         if (watcher->spec->insecure_skip_verify)
@@ -88,8 +89,9 @@ static void watcher_open(struct gwc_client *client, struct gwc_watcher *watcher)
     if (reason.text[0] == '\0')
         gw_reason_set(&reason, "%s", gw_fault_trace());
     if (strcmp(watcher->reason, reason.text) != 0)
-        gw_log(GW_LOG_ERROR, "watcher cannot be opened", "watcher", watcher->spec->name, "reason",
-               reason.text, NULL);
+        gw_log(fault == -EAGAIN ? GW_LOG_INFO : GW_LOG_ERROR,
+               fault == -EAGAIN ? "watcher waits" : "watcher cannot be opened", "watcher",
+               watcher->spec->name, "reason", reason.text, NULL);
     memcpy(watcher->reason, reason.text, sizeof(watcher->reason));
 }
 

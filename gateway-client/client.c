@@ -5,6 +5,7 @@
 #include "common/flags.h"
 #include "common/kube.h"
 #include "common/log.h"
+#include "common/secrets.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -331,6 +332,7 @@ static int client_open(struct gwc_client *client)
     if (opened != 0)
         return opened;
     context_init(client);
+    GW_TRY(gwc_client_open_secrets(client));
     GW_TRY(admin_open(client));
     return 0;
 }
@@ -364,6 +366,7 @@ static void client_close(struct gwc_client *client)
         for (int i = 0; i < 50; i++)
             gw_loop_turn(client->loop,
                          i < 10 ? 0 : 1); /* links free themselves here, and with them their channels */
+    (void)!gw_secrets_use_kube(NULL, NULL, NULL, NULL);
     client->kube = gw_kube_close(client->kube);
     client->rpc = gw_rpc_client_close(client->rpc);
     client->admin = gw_admin_close(client->admin);

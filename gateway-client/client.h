@@ -14,6 +14,7 @@ struct gwc_client_options {
     struct gwc_origins origins;  /* --gateway, --event-sources and how to reach them */
     int64_t delete_grace_ms;     /* what a deleted object said stays in force for so long */
     const char *state_directory; /* --state */
+    const char *secrets;         /* --secrets; NULL: not given */
     const char *admin_address;   /* "none": no admin address */
     int64_t drain_ms;            /* limit of an orderly end */
 };
@@ -92,6 +93,11 @@ int gwc_client_kube(struct gwc_client *client, struct gw_kube **ret_kube,
                     struct gw_reason *reason) GW_MUST_CHECK;
 /* Of objects whose namespace is not said. */
 const char *gwc_client_namespace(const struct gwc_client *client);
+
+/* ---- secrets ---- */
+
+/* Where --secrets says; once the gateway's name is known. -EINVAL, …: the API client cannot be opened, with words in the log. */
+int gwc_client_open_secrets(struct gwc_client *client) GW_MUST_CHECK;
 
 /* ---- origins ---- */
 

@@ -20,7 +20,7 @@ int gwc_cmd_run(int argc, char **argv)
         .admin_address = "127.0.0.1:9301", .drain_ms = 10000, .delete_grace_ms = 30000};
     struct gwc_origin_flags origins = {0};
     struct gw_reason reason = {""};
-    const char *log_level = "info", *log_format = "logfmt", *secrets = NULL;
+    const char *log_level = "info", *log_format = "logfmt", *namespace_;
     int words = 0;
     const struct gw_flag flags[] = {
         GWC_ORIGIN_FLAGS(origins),
@@ -33,7 +33,10 @@ int gwc_cmd_run(int argc, char **argv)
         {"admin", GW_FLAG_TEXT, &options.admin_address, "ADDRESS",
          "where to serve /healthz, /readyz, /metrics, /api/v1/status (default 127.0.0.1:9301); none",
          "GATEWAY_ADMIN"},
-        {"secrets", GW_FLAG_TEXT, &secrets, "DIRECTORY", "secrets: one file DIRECTORY/NAME/KEY each",
+        {"secrets", GW_FLAG_TEXT, &options.secrets, "DIRECTORY | kubernetes[:NAMESPACE]",
+         "secrets: one file DIRECTORY/NAME/KEY each, or those of the cluster (default: of the cluster, when "
+         "the "
+         "Gateway or the event sources are there)",
          "GATEWAY_SECRETS"},
         {"drain", GW_FLAG_DURATION, &options.drain_ms, "DURATION", "limit of an orderly end (default 10s)",
          NULL},
@@ -58,10 +61,11 @@ int gwc_cmd_run(int argc, char **argv)
         return usage("--state is needed: the directory of the outbox");
     if (options.delete_grace_ms < 0)
         return usage("--delete-grace is a duration from 0s on");
+    if (gw_secrets_in_cluster(options.secrets, &namespace_) && namespace_ != NULL && namespace_[0] == '\0')
+        return usage("--secrets kubernetes:NAMESPACE lacks its namespace");
     if (!gw_log_set_level(log_level))
         return usage("--log-level is one of debug, info, warn, error");
     if (!gw_log_set_format(log_format))
         return usage("--log-format is one of logfmt, json");
-    gw_secrets_set_directory(secrets);
     return gwc_client_run(&options);
 }

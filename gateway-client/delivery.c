@@ -80,6 +80,12 @@ void gwc_delivery_changed(struct gwc_delivery *delivery)
     delivery_pump(delivery);
 }
 
+void gwc_delivery_secret_changed(struct gwc_delivery *delivery, const char *name)
+{
+    if (delivery->sink->ops->secret_changed != NULL)
+        delivery->sink->ops->secret_changed(delivery->sink, name);
+}
+
 /* ---- life ---- */
 
 static void on_cursor_timer(void *user)

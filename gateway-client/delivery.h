@@ -42,6 +42,8 @@ bool gwc_delivery_drain(struct gwc_delivery *delivery);
 void gwc_delivery_committed(struct gwc_delivery *delivery, struct gw_event *const *events, size_t count);
 /* From the outbox's changed hook: dead letters may have been put back. */
 void gwc_delivery_changed(struct gwc_delivery *delivery);
+/* This secret has changed; the next attempt has the new value. */
+void gwc_delivery_secret_changed(struct gwc_delivery *delivery, const char *name);
 void gwc_delivery_stats(struct gwc_delivery *delivery, struct gwc_delivery_stats *ret_stats);
 
 #endif

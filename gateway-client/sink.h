@@ -26,6 +26,8 @@ struct gwc_sink_ops {
      * exactly once, from the loop, never from within send. */
     int (*send)(struct gwc_sink *sink, struct gw_event *const *events, size_t count,
                 void (*done)(void *user, const struct gwc_answer *answer), void *user);
+    /* This secret has changed: if the sink uses it, it takes the new value; what cannot be read stays as it was. May be NULL. */
+    void (*secret_changed)(struct gwc_sink *sink, const char *name);
     /* Attempts under way end without done(). */
     struct gwc_sink *(*close)(struct gwc_sink *sink);
 };

@@ -2,6 +2,7 @@
 #include "gateway-client/sink.h"
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/secrets.h"
 
 #include <stdio.h>
@@ -278,6 +279,21 @@ static bool sink_has_fresh_credentials(struct sink_http *sink, const struct sink
     return used != sink->targets;
 }
 
+static void sink_http_secret_changed(struct gwc_sink *base, const char *name)
+{
+    struct sink_http *sink = (struct sink_http *)base;
+    const struct gw_setting_secret *used[] = {&sink->spec->bearer, &sink->spec->username,
+                                              &sink->spec->password};
+    struct gw_reason reason = {""};
+    bool ours = false;
+
+    for (size_t i = 0; i < GW_COUNT_OF(used); i++)
+        ours = ours || (secret_given(used[i]) && strcmp(used[i]->name, name) == 0);
+    if (ours && sink_secrets_renew(sink, &reason) != 0)
+        gw_log(GW_LOG_WARN, "the watcher goes on with the credentials it has", "watcher", sink->spec->name,
+               "reason", reason.text, NULL);
+}
+
 /* ---- calls ---- */
 
 static struct sink_call *call_free(struct sink_call *call)
@@ -449,7 +465,8 @@ static struct gwc_sink *sink_http_close(struct gwc_sink *base)
 int gwc_sink_http_open(struct gwc_sink **ret_sink, struct gw_http *http, const struct gwc_watcher_spec *spec,
                        struct gw_reason *reason)
 {
-    static const struct gwc_sink_ops ops = {.send = sink_http_send, .close = sink_http_close};
+    static const struct gwc_sink_ops ops = {
+        .send = sink_http_send, .secret_changed = sink_http_secret_changed, .close = sink_http_close};
     struct sink_http *sink = calloc(1, sizeof(*sink));
     int fault;
 

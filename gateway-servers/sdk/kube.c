@@ -1,14 +1,9 @@
-/* The API server, for modules that speak to it. */
+/* The API server, for secrets and for modules that speak to it. */
 #include "gateway-servers/sdk/server.h"
 
 #include "common/kube.h"
 
 #include <stdio.h>
-
-static void server_kube_close(struct gws_server *server)
-{
-    server->kube = gw_kube_close(server->kube);
-}
 
 int gws_server_kube(struct gws_server *server, struct gw_kube **ret_kube, struct gw_reason *reason)
 {
@@ -17,10 +12,8 @@ int gws_server_kube(struct gws_server *server, struct gw_kube **ret_kube, struct
         .kubeconfig = server->kubeconfig, .context = server->context, .component = component};
 
     snprintf(component, sizeof(component), "gateway-server-%s", server->module->type);
-    if (server->kube == NULL) {
+    if (server->kube == NULL)
         GW_TRY(gw_kube_open(&server->kube, server->loop, &options, reason));
-        server->kube_close = server_kube_close;
-    }
     *ret_kube = server->kube;
     return 0;
 }

@@ -2,6 +2,7 @@
 #include "gateway-servers/sdk/server.h"
 
 #include "common/flags.h"
+#include "common/kube.h"
 #include "common/secrets.h"
 
 #include <signal.h>
@@ -163,6 +164,19 @@ static int state_open(struct process *process, struct gw_reason *reason)
     return 0;
 }
 
+static int secrets_open(struct process *process, struct gw_reason *reason)
+{
+    const char *namespace_;
+    struct gw_kube *kube;
+
+    if (!gw_secrets_in_cluster(process->options.secrets, &namespace_)) {
+        gw_secrets_set_directory(process->options.secrets);
+        return 0;
+    }
+    GW_TRY(gws_server_kube(&process->server, &kube, reason));
+    return gw_secrets_use_kube(kube, namespace_ != NULL ? namespace_ : gw_kube_namespace(kube), NULL, NULL);
+}
+
 static int process_open(struct process *process, struct gw_reason *reason)
 {
     struct gws_server *server = &process->server;
@@ -180,6 +194,7 @@ static int process_open(struct process *process, struct gw_reason *reason)
     server->kubeconfig = text_or_null(process->options.kubeconfig);
     server->context = text_or_null(process->options.context);
     GW_TRY(state_open(process, reason));
+    GW_TRY(secrets_open(process, reason));
     if (server->module->open != NULL)
         GW_TRY(server->module->open(server, &server->data, reason));
     if (strcmp(process->options.admin, "none") != 0) {
@@ -202,8 +217,8 @@ static void process_close(struct process *process)
     process->admin = gw_admin_close(process->admin);
     if (server->module->close != NULL && server->data != NULL)
         server->module->close(server, server->data);
-    if (server->kube_close != NULL)
-        server->kube_close(server);
+    (void)!gw_secrets_use_kube(NULL, NULL, NULL, NULL);
+    server->kube = gw_kube_close(server->kube);
     server->loop = gw_loop_close(server->loop);
     server->metrics = gw_metrics_free(server->metrics);
     gws_health_done(server);
@@ -220,7 +235,6 @@ static int serve(const struct gws_module *module, const struct options *options)
     struct process process = {.server.module = module, .options = *options};
     struct gw_reason reason = {""};
 
-    gw_secrets_set_directory(options->secrets);
     gw_rpc_set_log(rpc_log);
     int fault = process_open(&process, &reason);
     if (fault == 0)
@@ -321,8 +335,8 @@ int gws_main(const struct gws_module *module, int argc, char **argv)
         {"tls-key", GW_FLAG_TEXT, &options.tls_key, "FILE", "PEM key of the certificate", NULL},
         {"tls-client-ca", GW_FLAG_TEXT, &options.tls_client_ca, "FILE",
          "require client certificates of this CA", NULL},
-        {"secrets", GW_FLAG_TEXT, &options.secrets, "DIRECTORY", "secrets: one file DIRECTORY/NAME/KEY each",
-         "GATEWAY_SECRETS"},
+        {"secrets", GW_FLAG_TEXT, &options.secrets, "DIRECTORY | kubernetes[:NAMESPACE]",
+         "secrets: one file DIRECTORY/NAME/KEY each, or those of the cluster", "GATEWAY_SECRETS"},
         {"kubeconfig", GW_FLAG_TEXT, &options.kubeconfig, "FILE",
          "how to reach the API server (default: in-cluster, else $KUBECONFIG, else ~/.kube/config)",
          "KUBE_CONFIG"},
@@ -342,14 +356,11 @@ int gws_main(const struct gws_module *module, int argc, char **argv)
         {0},
     };
     struct gw_reason reason = {""};
+    const char *namespace_;
     int words = 0;
 
     if (argc > 1 && is_command(module, argv[1]))
         return module->command(argc - 1, argv + 1);
-    if (!module->uses_kube) {
-        flag_drop(flags, "kubeconfig");
-        flag_drop(flags, "context");
-    }
     if (!module->uses_state)
         flag_drop(flags, "state");
     int read = gw_flags_read(flags, argc, argv, &words, &reason);
@@ -367,6 +378,8 @@ int gws_main(const struct gws_module *module, int argc, char **argv)
         return usage(module, "--log-format is one of logfmt, json");
     if ((options.tls_certificate == NULL) != (options.tls_key == NULL))
         return usage(module, "--tls-certificate and --tls-key belong together");
+    if (gw_secrets_in_cluster(options.secrets, &namespace_) && namespace_ != NULL && namespace_[0] == '\0')
+        return usage(module, "--secrets kubernetes:NAMESPACE lacks its namespace");
     if (options.version) {
         printf("gateway-server-%s %s\n", module->type, gws_version(module));
         return GW_EXIT_OK;

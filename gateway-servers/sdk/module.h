@@ -53,7 +53,6 @@ struct gws_module {
     size_t config_size; /* struct that `settings` fills */
     size_t state_size;  /* per source; zeroed before start, freed after stop */
     size_t window_max;  /* unacknowledged events of a source before pause(); 0: 1,024 */
-    bool uses_kube;     /* gws_server_kube(): there are --kubeconfig and --context */
     bool uses_state;    /* gws_server_state_directory(): there is --state */
 
     /* Process-wide state, reachable by gws_server_data(). May be NULL. */
@@ -65,7 +64,8 @@ struct gws_module {
                      struct gw_problems *problems);
     /* Starts the source. `config` lives until stop. `position` is empty the first time. When events can really come, call
      * gws_source_started(), here or later. A fault ends the stream with the words: -EINVAL as INVALID_ARGUMENT,
-     * others as UNAVAILABLE; stop is then not called. */
+     * others as UNAVAILABLE; stop is then not called. -EAGAIN (a secret is on its way) has start called again soon, with the
+     * state zeroed, for two seconds before it is such a fault. */
     int (*start)(struct gws_source *source, const void *config, void *state, struct gw_view position,
                  struct gw_reason *reason);
     /* The window is full, or has room again: stop and go on producing. An emit while paused is still taken (the window is

@@ -43,7 +43,6 @@ struct gws_server {
     void *data;
     const char *kubeconfig, *context, *state_directory; /* NULL: not given */
     struct gw_kube *kube;                               /* NULL before its first use */
-    void (*kube_close)(struct gws_server *server);      /* set with it: who never asks does not link it */
     struct gws_source *sources;                         /* loop thread */
     bool stopping;                                      /* loop thread */
     struct gws_health health;

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { START_AGAIN_MS = 50, STARTS_MAX = 40 };
+
 /* ---- starting ---- */
 
 static bool identity_same(const struct gws_identity *a, const struct gws_identity *b)
@@ -20,6 +22,8 @@ static void source_stop(struct gws_source *source)
 {
     const struct gws_module *module = source->server->module;
 
+    if (source->state == SOURCE_WAITING)
+        source->state = SOURCE_ENDING;
     if (source->state != SOURCE_RUNNING)
         return;
     gws_flow_set_paused(source, false);
@@ -34,7 +38,7 @@ static void source_stop(struct gws_source *source)
 static void source_replace_older(struct gws_source *source)
 {
     for (struct gws_source *older = source->server->sources; older != NULL; older = older->next) {
-        if (older == source || older->state != SOURCE_RUNNING || older->contract != source->contract ||
+        if (older == source || older->state == SOURCE_ENDING || older->contract != source->contract ||
             !identity_same(&older->request.identity, &source->request.identity))
             continue;
         gws_flow_finish(older, GW_RPC_ABORTED, "replaced by a newer stream of the same event source");
@@ -51,11 +55,37 @@ static void source_refuse(struct gws_source *source, int status, const char *wor
     gws_flow_finish(source, status, words);
 }
 
+static void on_start_again(void *user);
+
+/* What the module needs is on its way: true when another attempt will be made. */
+static bool source_start_later(struct gws_source *source, int fault)
+{
+    if (fault != -EAGAIN || ++source->starts >= STARTS_MAX || source->server->stopping)
+        return false;
+    if (source->again_timer == NULL &&
+        gw_timer_open(&source->again_timer, source->server->loop, on_start_again, source) < 0)
+        return false;
+    source->state = SOURCE_WAITING;
+    gw_timer_start(source->again_timer, START_AGAIN_MS);
+    return true;
+}
+
+static void source_start_failed(struct gws_source *source, int fault, struct gw_reason *reason)
+{
+    gw_series_add(source->server->counts.sources, -1);
+    if (source_start_later(source, fault))
+        return;
+    if (reason->text[0] == '\0')
+        gw_reason_set(reason, "%s", gw_fault_trace());
+    source_refuse(source, fault == -EINVAL ? GW_RPC_INVALID_ARGUMENT : GW_RPC_UNAVAILABLE, reason->text);
+}
+
 static void source_start(struct gws_source *source)
 {
     const struct gws_module *module = source->server->module;
     struct gw_reason reason = {""};
 
+    free(source->module_state);
     source->module_state = calloc(1, GW_MAX(module->state_size, (size_t)1));
     if (source->module_state == NULL) {
         source_refuse(source, GW_RPC_RESOURCE_EXHAUSTED, "the gateway-server has no memory left");
@@ -66,15 +96,21 @@ static void source_start(struct gws_source *source)
     int fault =
         module->start(source, source->config.config, source->module_state, source->request.position, &reason);
     if (fault != 0) {
-        gw_series_add(source->server->counts.sources, -1);
-        if (reason.text[0] == '\0')
-            gw_reason_set(&reason, "%s", gw_fault_trace());
-        source_refuse(source, fault == -EINVAL ? GW_RPC_INVALID_ARGUMENT : GW_RPC_UNAVAILABLE, reason.text);
+        source_start_failed(source, fault, &reason);
         return;
     }
     gw_series_add(source->server->counts.started, 1);
     gw_log(GW_LOG_INFO, "event source started", "source", source->request.identity.name, "gateway",
            source->request.identity.gateway, "id", source->request.identity.id, NULL);
+}
+
+/* Unless the stream has ended meanwhile, or a newer one has taken its place. */
+static void on_start_again(void *user)
+{
+    struct gws_source *source = user;
+
+    if (source->state == SOURCE_WAITING)
+        source_start(source);
 }
 
 static void on_begin(struct gw_task *task)
@@ -123,6 +159,7 @@ static void on_free(struct gw_task *task)
         free(source->pending[i]);
     free(source->pending);
     gw_timer_close(source->hold_timer);
+    gw_timer_close(source->again_timer);
     free(source->module_state);
     gws_config_done(&source->config);
     gw_arena_done(&source->request.arena);

@@ -25,7 +25,8 @@ struct gws_source {
     uint64_t acknowledged;         /* told to the module */
     uint64_t ahead[GWS_AHEAD_MAX]; /* the last sequence of each flush that is not acknowledged */
     size_t ahead_count;
-    struct gw_timer *hold_timer; /* opened when first needed */
+    struct gw_timer *hold_timer, *again_timer; /* opened when first needed */
+    int starts;                                /* attempts, while what the module needs is on its way */
     bool holding;
 
     atomic_uint_least64_t durable; /* acknowledged by the client */
