@@ -376,11 +376,13 @@ static void faults_are_told_in_plain_words(void **state)
 static void a_kept_connection_on_which_nothing_comes_is_told_as_such(void **state)
 {
     struct fixture *fixture = *state;
+    const struct gw_http_request request = {.path = "/never", .timeout_ms = 200};
 
-    target_open(fixture, (struct gw_http_options){.timeout_ms = 200});
+    target_open(fixture, (struct gw_http_options){0});
     exchange(fixture, GW_HTTP_POST, NULL, "x", NULL);
     assert_int_equal(fixture->status, 202);
-    exchange(fixture, GW_HTTP_POST, "/never", "x", NULL);
+    assert_int_equal(gw_http_send(fixture->target, &request, on_done, fixture, NULL), 0);
+    wait_for(fixture, &fixture->answers, 2);
     assert_non_null(strstr(fixture->fault, ": no answer within 200ms"));
     assert_int_equal(fixture->connections, 1);
 }
