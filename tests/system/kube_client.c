@@ -13,6 +13,7 @@ struct client {
     struct gw_loop *loop;
     struct gw_kube *kube;
     struct gw_bytes input;
+    struct gw_arena arena; /* of what was asked: some is never answered */
 };
 
 struct asked {
@@ -35,8 +36,6 @@ static void on_done(void *user, const struct gw_kube_answer *answer)
     gw_json_quote(&line, answer->body);
     printf("%s}\n", gw_bytes_text(&line));
     fflush(stdout);
-    free(asked->body);
-    free(asked);
 }
 
 static void on_chunk(void *user, struct gw_view bytes)
@@ -62,7 +61,7 @@ static int verb_of(const char *name)
 
 static void ask(struct client *client, char *line)
 {
-    struct asked *asked = calloc(1, sizeof(*asked));
+    struct asked *asked = gw_arena_alloc(&client->arena, sizeof(*asked));
     struct gw_kube_request request = {0};
     char verb[16] = "", *path;
     long long timeout_ms = 0;
@@ -72,7 +71,7 @@ static void ask(struct client *client, char *line)
     if (sscanf(line, "%ld %15s %lld %n", &asked->number, verb, &timeout_ms, &path_at) < 3)
         abort();
     path = strsep(&(char *){line + path_at}, " ");
-    asked->body = strdup(path + strlen(path) + 1);
+    asked->body = gw_arena_copy(&client->arena, gw_view_text(path + strlen(path) + 1));
     request.verb = (enum gw_kube_verb)verb_of(verb);
     request.path = path;
     request.body = gw_view_text(asked->body);
@@ -138,5 +137,6 @@ int main(int argc, char **argv)
     gw_kube_close(client.kube);
     gw_loop_close(client.loop);
     gw_bytes_done(&client.input);
+    gw_arena_done(&client.arena);
     return fault < 0 ? GW_EXIT_FAULT : GW_EXIT_OK;
 }

@@ -56,7 +56,8 @@ class Asking:
         return json.loads(answer["body"])["status"]["userInfo"]
 
     def close(self):
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         code = self.process.wait(20 * SLOW)
         self.reader.join(20)
         self.process.stdout.close()
@@ -73,11 +74,12 @@ def asking(tmp_path):
         return started[-1]
 
     yield start
-    for one in started:
-        with contextlib.suppress(ProcessLookupError):
+    try:
+        assert [one.close() for one in started] == [0] * len(started)
+    finally:
+        for one in started:
             one.process.kill()
-        one.process.wait()
-        one.log.close()
+            one.process.wait()
 
 
 def write_kubeconfig(path, cluster, users, server=None, **more):
