@@ -45,7 +45,7 @@ int member_know(struct member *member, const struct gw_kube_id *id, uint64_t mar
     return 0;
 }
 
-/* ---- learning ---- */
+/* ---- learning: what is told is noted after it, so that a snapshot never knows more than was told ---- */
 
 static uint64_t member_mark(const struct member *member, const struct sighting *sighting)
 {
@@ -55,12 +55,12 @@ static uint64_t member_mark(const struct member *member, const struct sighting *
                                     : path_mark(plan->changed, plan->changed_count, sighting->object.json);
 }
 
-/* `again`: it was known before. What was beside it then is the caller's, to be done with by beside_done(). */
-static int member_learn(struct member *member, struct sighting *sighting, bool again,
+/* What was beside it before is the caller's, to be done with by beside_done(). */
+static int member_learn(struct member *member, struct sighting *sighting, uint64_t mark,
                         struct beside *ret_before)
 {
     const struct gw_kube_id *id = &sighting->id;
-    struct beside now = {.mark = member_mark(member, sighting)};
+    struct beside now = {.mark = mark};
 
     if (member->plan->keeps_objects)
         GW_TRY(sighting_keep(sighting, member->plan->managed_fields, &now.old));
@@ -72,7 +72,7 @@ static int member_learn(struct member *member, struct sighting *sighting, bool a
     struct beside *beside = gw_kube_entry_extra(gw_kube_known_find(member->known, id->namespace_, id->name));
     *ret_before = *beside;
     *beside = now;
-    return again && ret_before->mark == now.mark ? 0 : member->hooks->note(member, id, now.mark, true);
+    return 0;
 }
 
 static void beside_done(struct beside *beside)
@@ -102,10 +102,12 @@ static int member_lose(struct member *member, struct gw_kube_entry *entry, bool 
     const struct beside *beside = gw_kube_entry_extra(entry);
     struct member_event event = {CHANGE_DELETE, gw_kube_entry_id(entry), NULL, beside->old, listed};
 
-    int fault = member->hooks->note(member, &event.id, 0, false);
+    int fault = 0;
     event.id.version = member->seen;
-    if (fault == 0 && told && member->plan->told[CHANGE_DELETE])
+    if (told && member->plan->told[CHANGE_DELETE])
         fault = member->hooks->tell(member, &event);
+    if (fault == 0)
+        fault = member->hooks->note(member, &event.id, 0, false);
     entry_free(entry);
     return fault;
 }
@@ -117,8 +119,9 @@ static int member_leave(struct member *member, struct sighting *sighting, bool t
         gw_kube_known_take(member->known, sighting->id.namespace_, sighting->id.name);
 
     entry_free(entry);
-    GW_TRY(member->hooks->note(member, &sighting->id, 0, false));
-    return told ? member_tell(member, CHANGE_DELETE, sighting, NULL) : 0;
+    if (told)
+        GW_TRY(member_tell(member, CHANGE_DELETE, sighting, NULL));
+    return member->hooks->note(member, &sighting->id, 0, false);
 }
 
 static bool member_matches(const struct member *member, const struct sighting *sighting)
@@ -156,23 +159,25 @@ static enum change arrival(const struct member *member, const struct sighting *s
 static int see_new(struct member *member, struct sighting *sighting, bool ahead)
 {
     GW_AUTO(beside_done) struct beside none = {0};
+    uint64_t mark = member_mark(member, sighting);
     bool told = member_is_fresh(member) ? member->plan->replay : ahead;
     enum change change = arrival(member, sighting);
 
-    GW_TRY(member_learn(member, sighting, false, &none));
-    return told ? member_tell(member, change, sighting, NULL) : 0;
+    GW_TRY(member_learn(member, sighting, mark, &none));
+    if (told)
+        GW_TRY(member_tell(member, change, sighting, NULL));
+    return member->hooks->note(member, &sighting->id, mark, true);
 }
 
 static int see_again(struct member *member, struct sighting *sighting, bool told)
 {
     GW_AUTO(beside_done) struct beside before = {0};
+    uint64_t mark = member_mark(member, sighting);
 
-    GW_TRY(member_learn(member, sighting, true, &before));
-    if (!told)
-        return 0;
-    if (before.mark != 0 && before.mark == member_mark(member, sighting))
-        return 0;
-    return member_tell(member, CHANGE_UPDATE, sighting, before.old);
+    GW_TRY(member_learn(member, sighting, mark, &before));
+    if (told && (mark == 0 || before.mark != mark))
+        GW_TRY(member_tell(member, CHANGE_UPDATE, sighting, before.old));
+    return before.mark == mark ? 0 : member->hooks->note(member, &sighting->id, mark, true);
 }
 
 /* Whether a known object's change is news. A list tells it in any order: what differs from what was known is news, unless a
