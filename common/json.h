@@ -39,6 +39,8 @@ struct gw_json_walk {
 };
 struct gw_json_walk gw_json_walk(struct gw_view text);
 bool gw_json_next(struct gw_json_walk *walk);
+/* The raw value of a member of an object, found valid; empty: there is none. */
+struct gw_view gw_json_get(struct gw_view object, const char *name);
 /* Raw string token (with quotes) to UTF-8 bytes. False: not a string, or a lone surrogate. */
 bool gw_json_unquote(struct gw_bytes *out, struct gw_view token);
 

@@ -392,6 +392,16 @@ bool gw_json_next(struct gw_json_walk *walk)
     return true;
 }
 
+struct gw_view gw_json_get(struct gw_view object, const char *name)
+{
+    struct gw_json_walk walk = gw_json_walk(object);
+
+    while (walk.open == '{' && gw_json_next(&walk))
+        if (gw_view_is(walk.key, name))
+            return walk.value;
+    return gw_view(NULL, 0);
+}
+
 /* ---- strings in and out ---- */
 
 static void utf8_append(struct gw_bytes *out, uint32_t point)

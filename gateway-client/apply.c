@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "gateway-client/report.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -261,6 +262,8 @@ static int gateway_apply(struct gwc_client *client, struct gwc_spec_version *ver
 void gwc_client_withdraw_gateway(struct gwc_client *client)
 {
     gw_log(GW_LOG_WARN, "no gateway spec is in force any more", "gateway", client->name, NULL);
+    gwc_report_tell(client->report, GWC_EVENT_CONFIGURATION_GONE, gwc_origin_label(client->gateway_origin),
+                    "");
     gwc_client_withdraw_sources(client);
     gwc_client_close_watchers(client);
     servers_close(client);
@@ -276,6 +279,9 @@ int gwc_client_load_gateway(struct gwc_client *client)
     gw_series_add(read == 0 ? client->reloads_good : client->reloads_bad, 1);
     if (read != 0) {
         gwc_client_log_problems(gwc_origin_label(client->gateway_origin), &client->gateway_problems);
+        gwc_report_tell_problems(client->report, gwc_origin_label(client->gateway_origin),
+                                 &client->gateway_problems);
+        gwc_report_judged(client->report);
         return read;
     }
     struct gwc_spec_version *version = calloc(1, sizeof(*version));
@@ -293,5 +299,8 @@ int gwc_client_load_gateway(struct gwc_client *client)
     gw_log(GW_LOG_INFO, "gateway spec in force", "gateway", client->name, "file",
            gwc_origin_label(client->gateway_origin), "servers", GW_NUMBER(client->servers_count), "watchers",
            GW_NUMBER(client->watchers_count), NULL);
+    gwc_report_tell(client->report, GWC_EVENT_CONFIGURATION_IN_FORCE,
+                    gwc_origin_label(client->gateway_origin), "");
+    gwc_report_judged(client->report);
     return 0;
 }

@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "gateway-client/report.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +39,7 @@ static size_t stream_place(struct gwc_client *client, const char *key, bool *ret
     return low;
 }
 
-static struct gwc_stream *stream_find(struct gwc_client *client, const char *key)
+struct gwc_stream *gwc_client_stream(struct gwc_client *client, const char *key)
 {
     bool there;
     size_t place = stream_place(client, key, &there);
@@ -84,6 +85,8 @@ void gwc_client_stream_gone(struct gwc_client *client, struct gwc_stream *stream
     memmove(client->streams + place, client->streams + place + 1,
             (client->streams_count - place - 1) * sizeof(*client->streams));
     client->streams_count--;
+    if (!client->stopping)
+        gwc_report_tell(client->report, GWC_EVENT_SOURCE_REMOVED, gwc_stream_key(stream), "");
     gwc_client_stream_moved(client, stream);
     gwc_stream_free(stream);
 }
@@ -125,7 +128,7 @@ void gwc_client_close_streams(struct gwc_client *client)
 /* New, changed, or back before its end was through. */
 static void source_want(struct gwc_client *client, const struct gwc_source *source)
 {
-    struct gwc_stream *stream = stream_find(client, source->key);
+    struct gwc_stream *stream = gwc_client_stream(client, source->key);
     struct gwc_server *server = server_find(client, source->type);
     int fault =
         stream == NULL ? stream_add(client, source, server) : gwc_stream_update(stream, server, source);
@@ -140,7 +143,7 @@ static void sources_bad(struct gwc_client *client, const struct gwc_sources *sou
 {
     for (size_t i = 0; i < sources->bad_count; i++) {
         const struct gwc_bad_source *bad = &sources->bad[i];
-        struct gwc_stream *stream = stream_find(client, bad->key);
+        struct gwc_stream *stream = gwc_client_stream(client, bad->key);
         struct gw_reason words;
 
         if (bad->line > 0)
@@ -149,6 +152,8 @@ static void sources_bad(struct gwc_client *client, const struct gwc_sources *sou
             gw_reason_set(&words, "%s", bad->message);
         if (stream != NULL)
             gwc_stream_refuse(stream, words.text);
+        else
+            gwc_report_tell(client->report, GWC_EVENT_SOURCE_INVALID, bad->key, words.text);
     }
 }
 
@@ -164,7 +169,7 @@ static void plan_carry_out(struct gwc_client *client, const struct gwc_plan *pla
                            const struct gwc_sources *sources)
 {
     for (size_t i = 0; i < plan->stop_count; i++) {
-        struct gwc_stream *stream = stream_find(client, plan->stop[i]->key);
+        struct gwc_stream *stream = gwc_client_stream(client, plan->stop[i]->key);
         bool changed = gwc_sources_find(sources, plan->stop[i]->key) != NULL;
         if (stream != NULL && !changed && !source_is_bad(sources, plan->stop[i]->key))
             gwc_stream_stop(stream, true);
@@ -198,6 +203,8 @@ static int sources_apply(struct gwc_client *client, struct gwc_sources *sources)
     gw_log(GW_LOG_INFO, "event sources in force", "sources", GW_NUMBER(sources->count), "changed",
            GW_NUMBER(plan.start_count), "kept", GW_NUMBER(plan.kept), "bad", GW_NUMBER(sources->bad_count),
            NULL);
+    gwc_report_tell(client->report, GWC_EVENT_CONFIGURATION_IN_FORCE,
+                    gwc_origin_label(client->sources_origin), "");
     gwc_plan_done(&plan);
     gwc_sources_free(client->sources);
     client->sources = sources;
@@ -222,6 +229,8 @@ static void sources_missing(struct gwc_client *client)
         return;
     gw_log(GW_LOG_WARN, "no event sources are in force any more", "file",
            gwc_origin_label(client->sources_origin), NULL);
+    gwc_report_tell(client->report, GWC_EVENT_CONFIGURATION_GONE, gwc_origin_label(client->sources_origin),
+                    "");
     gwc_client_withdraw_sources(client);
 }
 
@@ -242,6 +251,9 @@ void gwc_client_load_sources(struct gwc_client *client)
     gw_problems_done(&client->sources_problems);
     client->sources_problems = problems;
     problems = (struct gw_problems){0};
+    if (read == GWC_ORIGIN_BAD)
+        gwc_report_tell_problems(client->report, gwc_origin_label(client->sources_origin),
+                                 &client->sources_problems);
     if (read == 0)
         read = sources_apply(client, sources);
     if (read < 0) {

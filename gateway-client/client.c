@@ -6,6 +6,7 @@
 #include "common/kube.h"
 #include "common/log.h"
 #include "common/secrets.h"
+#include "gateway-client/report.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -47,6 +48,9 @@ static void on_pressure(void *user, bool full, const char *reason)
         gw_log(full ? GW_LOG_ERROR : GW_LOG_INFO,
                full ? "outbox takes no more events" : "outbox takes events again", "reason",
                full ? reason : NULL, NULL);
+    if (client->outbox_full != full)
+        gwc_report_tell(client->report, full ? GWC_EVENT_OUTBOX_FULL : GWC_EVENT_OUTBOX_HAS_ROOM, "",
+                        full ? reason : "");
     client->outbox_full = full;
     snprintf(client->outbox_reason, sizeof(client->outbox_reason), "%s", full ? reason : "");
 }
@@ -94,11 +98,25 @@ static void on_stream_stopped(void *user, struct gwc_stream *stream)
 
 static void on_stream_changed(void *user, struct gwc_stream *stream)
 {
+    struct gwc_client *client = user;
     struct gwc_stream_status status;
 
     gwc_stream_status(stream, &status);
     if (status.state == GWC_STREAM_RUNNING)
-        gwc_client_stream_moved(user, stream);
+        gwc_client_stream_moved(client, stream);
+    gwc_report_stream(client->report, stream);
+}
+
+static void on_stream_said(void *user, struct gwc_stream *stream, bool refused)
+{
+    struct gwc_client *client = user;
+    struct gwc_stream_status status;
+
+    gwc_stream_status(stream, &status);
+    if (refused && status.refused[0] != '\0')
+        gwc_report_tell(client->report, GWC_EVENT_EDIT_REFUSED, status.key, status.refused);
+    else
+        gwc_report_touch(client->report);
 }
 
 static void on_nudge_time(void *user)
@@ -159,6 +177,7 @@ static void on_tick(void *user)
         gw_series_set(gw_family_series(client->sources_family, &states[i]), counts[i]);
     if (gw_loop_now_ms(client->loop) / TICK_MS % WATCHER_RETRY_TICKS == 0)
         gwc_client_retry_watchers(client);
+    gwc_report_tick(client->report);
     gw_timer_start(client->tick_timer, TICK_MS);
 }
 
@@ -212,7 +231,7 @@ static void on_end_look(void *user)
     struct gwc_client *client = user;
     bool late = gw_loop_now_ms(client->loop) >= client->end_at_ms;
 
-    if (late || (client->streams_count == 0 && deliveries_drained(client)))
+    if (late || (client->streams_count == 0 && deliveries_drained(client) && gwc_report_end(client->report)))
         gw_loop_stop(client->loop);
     else
         gw_timer_start(client->end_timer, END_LOOK_MS);
@@ -229,6 +248,7 @@ static void on_terminate(void *user)
     client->stopping = true;
     client->end_at_ms = gw_loop_now_ms(client->loop) + client->options->drain_ms;
     gw_log(GW_LOG_INFO, "stopping", "gateway", client->name, NULL);
+    gwc_report_tell(client->report, GWC_EVENT_STOPPING, "the gateway-client", "");
     for (size_t i = client->streams_count; i-- > 0;)
         if (!gwc_stream_stopping(client->streams[i]))
             gwc_stream_stop(client->streams[i], false);
@@ -311,6 +331,7 @@ static void context_init(struct gwc_client *client)
     client->context.gateway = client->name;
     client->context.namespace_ = client->namespace_;
     client->context.changed = on_stream_changed;
+    client->context.said = on_stream_said;
     client->context.stopped = on_stream_stopped;
     client->context.user = client;
 }
@@ -340,6 +361,7 @@ static int client_open(struct gwc_client *client)
 int gwc_client_begin(struct gwc_client *client)
 {
     client->begun = true;
+    GW_TRY(gwc_report_open(&client->report, client));
     int loaded = gwc_client_load_gateway(client);
     bool waits = loaded == GWC_ORIGIN_NONE ||
                  (loaded == GWC_ORIGIN_BAD && gwc_origin_kind(client->gateway_origin) != GWC_ORIGIN_FILE);
@@ -356,6 +378,7 @@ void gwc_client_fail(struct gwc_client *client, int exit_code)
 
 static void client_close(struct gwc_client *client)
 {
+    client->report = gwc_report_close(client->report);
     client->gateway_origin = gwc_origin_close(client->gateway_origin);
     client->sources_origin = gwc_origin_close(client->sources_origin);
     gwc_client_close_streams(client);

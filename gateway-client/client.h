@@ -39,7 +39,10 @@ struct gwc_watcher {
     struct gwc_spec_version *version;
     struct gwc_delivery *delivery; /* NULL: could not be opened, `reason` says why; tried again */
     char reason[GW_REASON_MAX];
+    unsigned told; /* the report's: the state that was told last */
 };
+
+struct gwc_report;
 
 struct gwc_client {
     const struct gwc_client_options *options;
@@ -52,7 +55,8 @@ struct gwc_client {
     struct gw_admin *admin;
     struct gw_signal *signals[3];
     struct gw_timer *tick_timer, *end_timer, *nudge_timer;
-    struct gw_kube *kube; /* NULL before gwc_client_kube() */
+    struct gw_kube *kube;      /* NULL before gwc_client_kube() */
+    struct gwc_report *report; /* NULL: the spec is a file's, or the work has not begun */
     struct gwc_origin *gateway_origin;
     struct gwc_origin *sources_origin; /* NULL before the spec has named the ConfigMap */
     int64_t started_ms;
@@ -129,6 +133,8 @@ int gwc_client_open_outbox(struct gwc_client *client, const struct gwc_spec *spe
 /* Reads the event sources and starts, changes and stops streams. */
 void gwc_client_load_sources(struct gwc_client *client);
 void gwc_client_withdraw_sources(struct gwc_client *client);
+/* The stream of this key; NULL: none. */
+struct gwc_stream *gwc_client_stream(struct gwc_client *client, const char *key);
 /* `file`: what they are about when they do not say it. */
 void gwc_client_log_problems(const char *file, const struct gw_problems *problems);
 void gwc_client_stream_gone(struct gwc_client *client, struct gwc_stream *stream);

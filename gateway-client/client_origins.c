@@ -3,6 +3,7 @@
 
 #include "common/kube.h"
 #include "common/log.h"
+#include "gateway-client/report.h"
 
 /* ---- the API server ---- */
 
@@ -41,6 +42,16 @@ static void on_gateway_told(void *user)
     struct gwc_client *client = user;
 
     origin_log(client->gateway_origin);
+    if (gwc_origin_object(client->gateway_origin).size == 0)
+        gwc_report_seen(client->report, gw_view(NULL, 0));
+    gwc_report_touch(client->report);
+}
+
+static void on_gateway_seen(void *user, struct gw_view object)
+{
+    struct gwc_client *client = user;
+
+    gwc_report_seen(client->report, object);
 }
 
 static void on_sources_told(void *user)
@@ -48,6 +59,7 @@ static void on_sources_told(void *user)
     struct gwc_client *client = user;
 
     origin_log(client->sources_origin);
+    gwc_report_touch(client->report);
 }
 
 bool gwc_client_origin_words(const struct gwc_client *client, struct gw_reason *words)
@@ -97,6 +109,7 @@ static int gateway_open(struct gwc_client *client, const struct gwc_origin_name 
         .grace_ms = client->options->delete_grace_ms,
         .changed = on_gateway_changed,
         .told = on_gateway_told,
+        .seen = on_gateway_seen,
         .user = client,
     };
 

@@ -123,6 +123,11 @@ enum gwc_origin_state gwc_origin_state(const struct gwc_origin *origin)
     return origin->ops->state(origin);
 }
 
+struct gw_view gwc_origin_object(const struct gwc_origin *origin)
+{
+    return origin->ops->object != NULL ? origin->ops->object(origin) : gw_view(NULL, 0);
+}
+
 bool gwc_origin_words(const struct gwc_origin *origin, struct gw_reason *words)
 {
     return origin->ops->words(origin, words);

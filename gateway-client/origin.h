@@ -75,6 +75,8 @@ GW_DEFINE_CLEANUP(struct gwc_origin *, gwc_origin_close)
 const char *gwc_origin_label(const struct gwc_origin *origin);
 enum gwc_origin_kind gwc_origin_kind(const struct gwc_origin *origin);
 enum gwc_origin_state gwc_origin_state(const struct gwc_origin *origin);
+/* The object as the API server wrote it last, JSON; empty: a file, or the object is not there. Borrowed until the next turn. */
+struct gw_view gwc_origin_object(const struct gwc_origin *origin);
 /* What there is to say of the state: that it is waited for, how long it stays in force, why the API server does not tell;
  * false, with no words: nothing, all is well. */
 bool gwc_origin_words(const struct gwc_origin *origin, struct gw_reason *words);

@@ -26,16 +26,6 @@ struct origin_kube {
 
 /* ---- what an object says ---- */
 
-static struct gw_view object_member(struct gw_view object, const char *key)
-{
-    struct gw_json_walk walk = gw_json_walk(object);
-
-    while (gw_json_next(&walk))
-        if (gw_view_is(walk.key, key))
-            return walk.value;
-    return gw_view(NULL, 0);
-}
-
 bool gwc_origin_says_other(enum gwc_origin_kind kind, struct gw_view before, struct gw_view now)
 {
     static const char *const members[][3] = {
@@ -46,7 +36,7 @@ bool gwc_origin_says_other(enum gwc_origin_kind kind, struct gw_view before, str
     if (!gw_json_valid(before) || !gw_json_valid(now))
         return !gw_view_equal(before, now);
     for (const char *const *member = members[kind]; *member != NULL; member++)
-        if (!gw_view_equal(object_member(before, *member), object_member(now, *member)))
+        if (!gw_view_equal(gw_json_get(before, *member), gw_json_get(now, *member)))
             return true;
     return false;
 }
@@ -194,6 +184,13 @@ static enum gwc_origin_state origin_kube_state(const struct gwc_origin *base)
     return GW_CONTAINER_OF(base, const struct origin_kube, base)->state;
 }
 
+static struct gw_view origin_kube_object(const struct gwc_origin *base)
+{
+    const struct origin_kube *origin = GW_CONTAINER_OF(base, const struct origin_kube, base);
+
+    return origin->state == GWC_ORIGIN_PRESENT ? gw_bytes_view(&origin->document) : gw_view(NULL, 0);
+}
+
 static void words_of_leaving(const struct origin_kube *origin, struct gw_reason *words)
 {
     char deleted[GW_TIME_MAX], end[GW_TIME_MAX];
@@ -277,6 +274,7 @@ static int origin_kube_read_sources(struct gwc_origin *base, const struct gwc_sp
 static const struct gwc_origin_ops origin_kube_ops = {
     .close = origin_kube_close,
     .state = origin_kube_state,
+    .object = origin_kube_object,
     .words = origin_kube_words,
     .read_spec = origin_kube_read_spec,
     .read_sources = origin_kube_read_sources,

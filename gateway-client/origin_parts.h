@@ -8,6 +8,7 @@
 struct gwc_origin_ops {
     void (*close)(struct gwc_origin *origin); /* frees it */
     enum gwc_origin_state (*state)(const struct gwc_origin *origin);
+    struct gw_view (*object)(const struct gwc_origin *origin); /* NULL: there never is one */
     bool (*words)(const struct gwc_origin *origin, struct gw_reason *words);
     int (*read_spec)(struct gwc_origin *origin, struct gwc_spec **ret_spec, struct gw_problems *problems);
     int (*read_sources)(struct gwc_origin *origin, const struct gwc_spec *spec,

@@ -272,16 +272,6 @@ static void on_timer(void *user)
 
 /* ---- from outside ---- */
 
-static struct gw_view member_of(struct gw_view object, const char *name)
-{
-    struct gw_json_walk walk = gw_json_walk(object);
-
-    while (gw_json_next(&walk))
-        if (gw_view_is(walk.key, name))
-            return walk.value;
-    return gw_view(NULL, 0);
-}
-
 void gwc_status_writer_seen(struct gwc_status_writer *writer, struct gw_view object)
 {
     GW_AUTO(gw_bytes_done) struct gw_bytes room = {0};
@@ -296,7 +286,7 @@ void gwc_status_writer_seen(struct gwc_status_writer *writer, struct gw_view obj
         return;
     if (version_newer(meta.resource_version, writer->before_version)) {
         gw_bytes_clear(&writer->before);
-        gw_bytes_append_view(&writer->before, member_of(object, "status"));
+        gw_bytes_append_view(&writer->before, gw_json_get(object, "status"));
         version_set(writer, meta.resource_version);
         gwc_status_writer_touch(writer);
     }

@@ -40,8 +40,10 @@ struct gwc_stream {
     struct configuration current;   /* runs, or is being started */
     struct configuration candidate; /* wanted instead; validated first */
     enum gwc_stream_state state;
-    int64_t since_ms, next_attempt_ms;
+    int64_t since_ms, trouble_ms, next_attempt_ms;
     char message[GW_REASON_MAX], notice[GW_REASON_MAX], refused[GW_REASON_MAX];
+    char trouble[GW_REASON_MAX]; /* the last words of failing or invalid, until it runs */
+    uint32_t told;
     enum gwc_contract contract;
     struct gwc_validation *validation;
     struct gwc_link *link;
@@ -87,6 +89,18 @@ static int configuration_copy(struct configuration *copy, struct gwc_server *ser
 
 /* ---- state ---- */
 
+static void stream_set_trouble(struct gwc_stream *stream, enum gwc_stream_state state, const char *message)
+{
+    bool trouble = state == GWC_STREAM_INVALID || state == GWC_STREAM_FAILING;
+
+    if (state == GWC_STREAM_RUNNING)
+        stream->trouble[0] = '\0';
+    if (!trouble || strcmp(stream->trouble, message) == 0)
+        return;
+    snprintf(stream->trouble, sizeof(stream->trouble), "%s", message);
+    stream->trouble_ms = gw_clock_realtime_ms();
+}
+
 static void stream_set(struct gwc_stream *stream, enum gwc_stream_state state, const char *message)
 {
     bool same = stream->state == state && strcmp(stream->message, message) == 0;
@@ -95,6 +109,7 @@ static void stream_set(struct gwc_stream *stream, enum gwc_stream_state state, c
         stream->since_ms = gw_clock_realtime_ms();
     stream->state = state;
     snprintf(stream->message, sizeof(stream->message), "%s", message);
+    stream_set_trouble(stream, state, message);
     if (same)
         return;
     bool trouble = state == GWC_STREAM_INVALID || state == GWC_STREAM_FAILING || message[0] != '\0';
@@ -136,6 +151,12 @@ static void stream_end(struct gwc_stream *stream)
     stream->context->stopped(stream->context->user, stream);
 }
 
+static void stream_said(struct gwc_stream *stream, bool refused)
+{
+    if (stream->context->said != NULL)
+        stream->context->said(stream->context->user, stream, refused);
+}
+
 static void stream_set_refused(struct gwc_stream *stream, const char *words)
 {
     if (strcmp(stream->refused, words) == 0)
@@ -144,6 +165,7 @@ static void stream_set_refused(struct gwc_stream *stream, const char *words)
     if (words[0] != '\0')
         gw_log(GW_LOG_WARN, "edit refused, the last good configuration keeps running", "source",
                gwc_stream_key(stream), "reason", words, NULL);
+    stream_said(stream, true);
 }
 
 /* ---- the link ---- */
@@ -218,6 +240,7 @@ static void on_notice(void *user, bool warning, const char *message)
     snprintf(stream->notice, sizeof(stream->notice), "%s", warning ? message : "");
     gw_log(warning ? GW_LOG_WARN : GW_LOG_INFO, "gateway-server says", "source", gwc_stream_key(stream),
            "notice", message, NULL);
+    stream_said(stream, false);
 }
 
 /* UNIMPLEMENTED: nothing that runs there could be meant. */
@@ -556,12 +579,15 @@ void gwc_stream_status(const struct gwc_stream *stream, struct gwc_stream_status
         .message = stream->message,
         .notice = stream->notice,
         .refused = stream->refused,
+        .trouble = stream->trouble,
+        .trouble_ms = stream->trouble_ms,
         .contract = stream->contract == GWC_CONTRACT_AUTO ? "" : gwc_contract_names[stream->contract],
         .since_ms = stream->since_ms,
         .next_attempt_ms = stream->next_attempt_ms,
         .restarts = stream->restarts,
         .events = stream_events(stream),
         .last_event_ms = stream_last_event_ms(stream),
+        .told = stream->told,
     };
 }
 
@@ -573,6 +599,11 @@ struct gwc_server *gwc_stream_server(const struct gwc_stream *stream)
 const char *gwc_stream_key(const struct gwc_stream *stream)
 {
     return stream->current.source.key;
+}
+
+void gwc_stream_set_told(struct gwc_stream *stream, uint32_t told)
+{
+    stream->told = told;
 }
 
 bool gwc_stream_stopping(const struct gwc_stream *stream)

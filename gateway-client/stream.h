@@ -38,6 +38,8 @@ struct gwc_stream_context {
     struct gw_family *events, *running, *restarts; /* labels: source,type */
     /* The state or the message changed. May be NULL. */
     void (*changed)(void *user, struct gwc_stream *stream);
+    /* The server's notice is another; or, `refused`, what there is to say of an edit. The state did not change. May be NULL. */
+    void (*said)(void *user, struct gwc_stream *stream, bool refused);
     /* The stream has ended after gwc_stream_stop(): free it. */
     void (*stopped)(void *user, struct gwc_stream *stream);
     void *user;
@@ -46,14 +48,17 @@ struct gwc_stream_context {
 struct gwc_stream_status {
     const char *key, *type, *name, *id;
     enum gwc_stream_state state;
-    const char *message;     /* why it is in this state; "" when there is nothing to say */
-    const char *notice;      /* the server's last warning; "" */
-    const char *refused;     /* an edit that was refused while the last good configuration runs; "" */
-    const char *contract;    /* spoken with the server; "" unknown */
-    int64_t since_ms;        /* realtime of the last change of state */
+    const char *message;  /* why it is in this state; "" when there is nothing to say */
+    const char *notice;   /* the server's last warning; "" */
+    const char *refused;  /* an edit that was refused while the last good configuration runs; "" */
+    const char *trouble;  /* why it does not run, kept until it does; "": nothing went wrong since it ran */
+    int64_t trouble_ms;   /* realtime, since when that is so */
+    const char *contract; /* spoken with the server; "" unknown */
+    int64_t since_ms;     /* realtime of the last change of state */
     int64_t next_attempt_ms; /* realtime; 0: none planned */
     uint64_t restarts, events;
     int64_t last_event_ms; /* realtime; 0: never */
+    uint32_t told;         /* a mark of whoever listens, as gwc_stream_set_told() left it; 0 at first */
 };
 
 /* Begins at once. The source is copied; the server is referenced. */
@@ -79,6 +84,7 @@ struct gwc_server *
 gwc_stream_server(const struct gwc_stream *stream); /* the one it uses, or will use; borrowed */
 void gwc_stream_status(const struct gwc_stream *stream, struct gwc_stream_status *ret_status);
 const char *gwc_stream_key(const struct gwc_stream *stream);
+void gwc_stream_set_told(struct gwc_stream *stream, uint32_t told);
 bool gwc_stream_stopping(const struct gwc_stream *stream);
 
 #endif
