@@ -169,7 +169,7 @@ def test_each_verb_does_what_it_says(namespace, asking, cluster):
 def test_a_rotated_token_is_used_at_once_when_the_old_one_has_ended(namespace, asking):
     """The token ends under a running client, and the file gets a new one: no request is lost."""
     account = namespace.account()
-    account.write(account.new_token(seconds=4))
+    account.write(account.new_token(seconds=10 * SLOW))
     client = asking(account.kubeconfig)
     assert client.who()["username"] == account.user
     wait_for(lambda: client.ask("create", WHO, REVIEW)["status"] == 401, 60, lambda: "the token does not end")
