@@ -6,6 +6,7 @@ int gwc_cmd_run(int argc, char **argv);
 int gwc_cmd_check(int argc, char **argv);
 int gwc_cmd_status(int argc, char **argv);
 int gwc_cmd_listen(int argc, char **argv);
+int gwc_cmd_positions(int argc, char **argv);
 int gwc_cmd_dead_letters(int argc, char **argv);
 int gwc_cmd_crd(int argc, char **argv);
 

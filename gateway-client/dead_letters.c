@@ -3,10 +3,8 @@
 
 #include "common/clock.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct gwc_dead_letters {
     sqlite3 *database;
@@ -14,41 +12,16 @@ struct gwc_dead_letters {
 
 #define LETTERS_WHERE " WHERE (?1 IS NULL OR d.watcher = ?1) AND (?2 = 0 OR d.number = ?2)"
 
-static int letters_check(sqlite3 *database, const char *path, struct gw_reason *reason)
-{
-    int64_t application = 0, version = 0;
-
-    GW_TRY(outbox_query(database, "PRAGMA application_id", 0, &application));
-    GW_TRY(outbox_query(database, "PRAGMA user_version", 0, &version));
-    if (application != OUTBOX_APPLICATION_ID || version < 1)
-        return GW_REFUSE(-EBADMSG, reason, "%s is not an outbox", path);
-    if (version != OUTBOX_VERSION)
-        return GW_REFUSE(-EPROTONOSUPPORT, reason,
-                         "%s has version %d, known is %d: use the gateway-client that runs on it", path,
-                         (int)version, OUTBOX_VERSION);
-    return 0;
-}
-
 int gwc_dead_letters_open(struct gwc_dead_letters **ret_letters, const char *directory,
                           struct gw_reason *reason)
 {
-    char path[4096];
-    struct gwc_dead_letters *letters;
     sqlite3 *database = NULL;
 
-    int size = snprintf(path, sizeof(path), "%s/" OUTBOX_FILE, directory);
-    if (size < 0 || (size_t)size >= sizeof(path))
-        return GW_REFUSE(-ENAMETOOLONG, reason, "state directory: the path is too long");
-    if (access(path, F_OK) < 0) {
-        int fault = -errno;
-        return GW_REFUSE(fault, reason, "there is no outbox in %s", directory);
-    }
-    GW_TRY(outbox_connect(&database, path, OUTBOX_BUSY_MS, false, reason));
-    int fault = letters_check(database, path, reason);
-    letters = fault == 0 ? malloc(sizeof(*letters)) : NULL;
+    GW_TRY(outbox_visit(directory, &database, reason));
+    struct gwc_dead_letters *letters = malloc(sizeof(*letters));
     if (letters == NULL) {
         sqlite3_close(database);
-        return fault != 0 ? fault : GW_RAISE(-ENOMEM);
+        return GW_RAISE(-ENOMEM);
     }
     letters->database = database;
     *ret_letters = letters;

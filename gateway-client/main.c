@@ -18,6 +18,8 @@ static const struct {
     {"status", gwc_cmd_status, "show what a running gateway-client does"},
     {"listen", gwc_cmd_listen, "a small watcher that prints each CloudEvent it gets"},
     {"dead-letters", gwc_cmd_dead_letters, "list, show, replay or drop deliveries that were given up"},
+    {"positions", gwc_cmd_positions,
+     "list, show, set or reset how far event sources were read and watchers were served"},
     {"crd", gwc_cmd_crd, "print the custom resource definition of Gateways, for kubectl apply"},
 };
 

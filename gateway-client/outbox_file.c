@@ -245,6 +245,11 @@ static int lock_take(const char *directory, bool shared, int *ret_descriptor, st
     return 0;
 }
 
+int outbox_lock_alone(const char *directory, int *ret_descriptor, struct gw_reason *reason)
+{
+    return lock_take(directory, false, ret_descriptor, reason);
+}
+
 /* A file that another process has open is not put aside: what that one wrote into it would be lost with it. */
 static int lock_alone(int descriptor, bool shared, struct gw_reason *reason)
 {

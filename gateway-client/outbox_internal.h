@@ -89,6 +89,13 @@ int outbox_file_open(const struct gwc_outbox_options *options, int *ret_lock, ch
 /* Leaves word for the next start that the file is damaged. */
 void outbox_file_suspect(const char *path);
 
+/* ---- commands (outbox_visit.c) ---- */
+
+/* A connection to the outbox of that directory, when there is a sound one of our version. Closed by sqlite3_close(). */
+int outbox_visit(const char *directory, sqlite3 **ret_database, struct gw_reason *reason) GW_MUST_CHECK;
+/* Keeps every gateway-client out, until the descriptor is closed. -EWOULDBLOCK with words: one is running. */
+int outbox_lock_alone(const char *directory, int *ret_descriptor, struct gw_reason *reason) GW_MUST_CHECK;
+
 /* ---- the epoch (outbox_epoch.c); with epoch 0 nothing is asked ---- */
 
 /* In a transaction: -ESTALE with words, unless `epoch` is greater than the stored one. */
