@@ -137,7 +137,6 @@ static const struct gws_module resource_module = {
     .settings = resource_settings,
     .config_size = sizeof(struct resource_config),
     .state_size = sizeof(struct source),
-    .uses_kube = true,
     .uses_state = true,
     .open = resource_open,
     .close = resource_close,
