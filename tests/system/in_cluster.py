@@ -10,7 +10,8 @@ VERSION = "argoproj.io/v1alpha1"
 
 # What a gateway-client needs to read its configuration, and no more.
 READS_SOURCES = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["events"], "verbs": ["get", "list", "watch"]}
-READS_GATEWAYS = {"apiGroups": ["argoproj.io"], "resources": ["gateways"], "verbs": ["get", "list", "watch"]}
+READS_GATEWAYS = {"apiGroups": ["argoproj.io"], "resources": ["gateways"], "resourceNames": ["shop"],
+                  "verbs": ["get", "list", "watch"]}
 RULES = [READS_SOURCES, READS_GATEWAYS]
 
 

@@ -312,8 +312,8 @@ def test_what_is_forbidden_is_said_and_heals(gateway, namespace):
 
 
 def test_an_exact_role_suffices(gateway, namespace):
-    """get, list and watch of this one ConfigMap and of Gateways: with no more than that all works, and another ConfigMap, even
-    in the same namespace, is refused."""
+    """get, list and watch of this one ConfigMap and this one Gateway: with no more than that all works, and another ConfigMap,
+    even in the same namespace, is refused."""
     gateway.write_sources({"calendar.a": {"interval": "1h"}})
     gateway.up(("calendar",))
     gateway.write_sources({"calendar.b": {"interval": "1h"}})
@@ -526,4 +526,7 @@ def test_check_reads_from_the_cluster_too(gateway):
     done = check("configmap:others")
     assert done.returncode == 3 and 'configmaps "others" is forbidden' in done.stdout, done
     done = check(gateway_="gateway:other")
-    assert done.returncode == 3 and "other is not there yet" in done.stdout, done
+    assert done.returncode == 3 and 'gateways.argoproj.io "other" is forbidden' in done.stdout, done
+    gateway.delete_sources()
+    done = check()
+    assert done.returncode == 3 and f"{gateway.label} is not there yet" in done.stdout, done
