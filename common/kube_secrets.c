@@ -83,13 +83,13 @@ static bool values_read(struct gw_view data, struct secret_value **ret_values, s
     for (struct gw_json_walk walk = gw_json_walk(data); gw_json_next(&walk); count++) {
         struct secret_value *grown = realloc(values, (count + 1) * sizeof(*values));
 
-        if (grown == NULL)
-            break;
-        values = grown;
-        values[count] = (struct secret_value){0};
-        if (value_take(&values[count], walk.key, walk.value))
-            continue;
-        values_free(values, count + 1);
+        if (grown != NULL) {
+            values = grown;
+            values[count] = (struct secret_value){0};
+            if (value_take(&values[count], walk.key, walk.value))
+                continue;
+        }
+        values_free(values, grown != NULL ? count + 1 : count);
         return false;
     }
     *ret_values = values;
