@@ -5,6 +5,7 @@ import pathlib
 import pwd
 import shutil
 import subprocess
+import tempfile
 import time
 
 from harness import free_port
@@ -19,14 +20,13 @@ def binaries():
 class Postgres:
     """It does not run as root: as root it becomes the user that Debian's package made."""
 
-    def __init__(self, directory):
-        self.directory, self.port, self.process = pathlib.Path(directory), free_port(), None
+    def __init__(self):
+        # not below pytest's folders, which it closes to others at any time
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="sluice-postgres-"))
+        self.port, self.process = free_port(), None
         self.user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self.environment = {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": "shop", "PGDATABASE": "postgres"}
-        self.directory.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
-            for folder in (self.directory, *list(self.directory.parents)[:-2]):  # down to here others may go
-                folder.chmod(folder.stat().st_mode | 0o011)
             shutil.chown(self.directory, self.user)
         subprocess.run([binaries() / "initdb", "-D", self.directory / "data", "-U", "shop", "--auth=trust", "--no-sync"], check=True,
                        stdout=subprocess.DEVNULL, **self.as_user())
@@ -58,3 +58,4 @@ class Postgres:
     def close(self):
         if self.process.poll() is None:
             self.kill()
+        shutil.rmtree(self.directory)

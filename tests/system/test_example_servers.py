@@ -60,10 +60,10 @@ def built(language):
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
+def database():
     if postgres.binaries() is None:
         pytest.skip("PostgreSQL is not installed: ./dev setup does it")
-    database = postgres.Postgres(tmp_path_factory.mktemp("postgres") / "server")
+    database = postgres.Postgres()
     yield database
     database.close()
 
@@ -294,3 +294,45 @@ def test_rust_tail(gateway, watcher, run, tmp_path):
     wait_for(lambda: len(numbers()) == 5300, 60, lambda: f"{len(numbers())} of 5300")
     assert len(set(numbers().values())) == 5300
     assert sorted(numbers()) == list(range(5300))
+
+
+# ---- Java: rows of a table ----
+
+def test_java_table(gateway, watcher, run, database):
+    """Rows arrive once each through kills of the server, the client and the database; words for what is wrong."""
+    folder = built("java")
+    database.sql("CREATE TABLE outbox(id bigserial PRIMARY KEY, payload jsonb)")
+    url = f"jdbc:postgresql://127.0.0.1:{database.port}/postgres"
+    query = "SELECT id, payload FROM outbox WHERE id > ? ORDER BY id"
+
+    def start(address):
+        return gateway.start("table", "java", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-jar", folder / "target/gateway-server-table.jar",
+                             "--listen", address, environment={"TABLE_USER": "shop", "TABLE_PASSWORD": "none"})
+
+    def insert(first, last):
+        database.sql(f"INSERT INTO outbox(payload) SELECT json_build_object('n', n) FROM generate_series({first}, {last}) n")
+
+    def told():
+        return {event["data"]["n"]: event["id"] for event in watcher.events()}
+
+    insert(1, 250)
+    server = run("table", start, {"orders": {"url": url, "query": query, "every": 0.1}, "bad": {"url": "x", "query": "SELECT 1"},
+                                  "wrong": {"url": url, "query": "SELECT a, b FROM nowhere WHERE a > ?", "every": 0.5}})
+    gateway.wait_running("table.orders", seconds=2 * SOON)
+    wait_for(lambda: len(told()) == 250, SOON, lambda: f"{len(told())} of 250")
+    for name, words in {"bad": "expected a JDBC address", "wrong": "nowhere"}.items():
+        wait_for(lambda: words in json.dumps(gateway.source(f"table.{name}")), SOON, words)
+    gateway.processes["table"].kill()
+    insert(251, 1500)
+    server()
+    wait_for(lambda: len(told()) == 1500, 2 * SOON, lambda: f"{len(told())} of 1500")
+    gateway.processes["client"].kill()
+    insert(1501, 1600)
+    gateway.client()
+    wait_for(lambda: len(told()) == 1600, 2 * SOON, lambda: f"{len(told())} of 1600")
+    database.kill()
+    wait_for(lambda: "next attempt" in gateway.source("table.orders")["notice"], SOON, "the words")
+    database.start()
+    insert(1601, 1700)
+    wait_for(lambda: len(told()) == 1700, 2 * SOON, lambda: f"{len(told())} of 1700")
+    assert sorted(told()) == list(range(1, 1701)) and len(set(told().values())) == 1700
