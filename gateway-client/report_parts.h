@@ -26,6 +26,9 @@ enum report_watcher { REPORT_WATCHER_OK, REPORT_WATCHER_FAILING, REPORT_WATCHER_
 enum report_watcher report_watcher_state(const struct gwc_watcher *watcher,
                                          struct gwc_delivery_stats *ret_stats);
 
+/* The problems in words, with the label of what they are about unless they name it. */
+void report_problems(const struct gw_problems *problems, const char *label, struct gw_reason *words);
+
 /* For struct gwc_status_writer_options. */
 void report_compose(void *user, const struct gw_node *before, bool plain, struct gw_bytes *out);
 

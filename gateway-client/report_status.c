@@ -207,6 +207,13 @@ static void judge_ready(struct gathering *gathering)
                   ready && words.text[0] == '\0' ? "the gateway runs" : words.text);
 }
 
+void report_problems(const struct gw_problems *problems, const char *label, struct gw_reason *words)
+{
+    gw_problems_reason(problems, words);
+    if (problems->count == 0 || problems->items[0].file == NULL)
+        gw_reason_set(words, "%s: %s", label, words->text);
+}
+
 static void judge_configuration(struct gathering *gathering)
 {
     struct gwc_client *client = gathering->client;
@@ -216,13 +223,12 @@ static void judge_configuration(struct gathering *gathering)
     struct gw_reason words = {"the configuration was not read yet"};
 
     if (gw_problems_any(&client->gateway_problems)) {
-        gw_problems_reason(&client->gateway_problems, &words);
-        gw_reason_set(condition_set(gathering, which, GWC_FALSE, "SpecRefused"), "%s%s: %s", gateway,
-                      client->version != NULL ? ": the last good spec stays in force" : "", words.text);
+        report_problems(&client->gateway_problems, gateway, &words);
+        gw_reason_set(condition_set(gathering, which, GWC_FALSE, "SpecRefused"), "%s%s",
+                      client->version != NULL ? "the last good spec stays in force; " : "", words.text);
     } else if (gw_problems_any(&client->sources_problems)) {
-        gw_problems_reason(&client->sources_problems, &words);
-        gw_reason_set(condition_set(gathering, which, GWC_FALSE, "EventSourcesRefused"), "%s: %s", sources,
-                      words.text);
+        report_problems(&client->sources_problems, sources, &words);
+        gw_reason_set(condition_set(gathering, which, GWC_FALSE, "EventSourcesRefused"), "%s", words.text);
     } else if (client->version == NULL || client->sources == NULL) {
         (void)gwc_client_origin_words(client, &words);
         gw_reason_set(condition_set(gathering, which, GWC_UNKNOWN, "Waiting"), "%s", words.text);
@@ -249,6 +255,15 @@ static bool judge_nothing(struct gathering *gathering, enum gwc_condition which,
     return gathering->client->stopping || waits;
 }
 
+static void words_good(struct gw_reason *words, size_t count, const char *what, const char *one,
+                       const char *many)
+{
+    if (count == 0)
+        gw_reason_set(words, "there are no %ss", what);
+    else
+        gw_reason_set(words, "%zu %s%s %s", count, what, count == 1 ? "" : "s", count == 1 ? one : many);
+}
+
 static void judge_sources(struct gathering *gathering)
 {
     size_t bad = gathering->sources_bad, runs = gathering->status.sources_running;
@@ -264,8 +279,8 @@ static void judge_sources(struct gathering *gathering)
         gw_reason_set(condition_set(gathering, which, GWC_FALSE, "Starting"),
                       "%zu of %zu event sources run, the others start", runs, count);
     else
-        gw_reason_set(condition_set(gathering, which, GWC_TRUE, "Running"), "%zu event source%s", count,
-                      count == 1 ? " runs" : "s run");
+        words_good(condition_set(gathering, which, GWC_TRUE, "Running"), count, "event source", "runs",
+                   "run");
 }
 
 static void judge_watchers(struct gathering *gathering)
@@ -280,8 +295,8 @@ static void judge_watchers(struct gathering *gathering)
                       "%zu of %zu watchers cannot be reached: %s", bad, count,
                       words_of(&gathering->watching));
     else
-        gw_reason_set(condition_set(gathering, which, GWC_TRUE, "Reachable"), "%zu watcher%s", count,
-                      count == 1 ? " can be reached" : "s can be reached");
+        words_good(condition_set(gathering, which, GWC_TRUE, "Reachable"), count, "watcher", "can be reached",
+                   "can be reached");
 }
 
 /* Whether each was so before this process began, and since when. */
