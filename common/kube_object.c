@@ -2,7 +2,10 @@
 #include "common/kube_object.h"
 
 #include "common/json.h"
+#include "common/kube_watch.h"
 #include "common/text.h"
+
+#include <limits.h>
 
 static bool member(struct gw_view object, const char *key, struct gw_view *ret_value)
 {
@@ -116,4 +119,32 @@ int gw_kube_status_read(struct gw_view status, struct gw_bytes *message)
     if (member(status, "code", &value))
         (void)!gw_text_u64(value, 999, &code);
     return (int)code;
+}
+
+/* ---- versions ---- */
+
+/* The digits without leading zeros; false: no number. */
+static bool version_digits(const char *text, struct gw_view *ret_digits)
+{
+    size_t size = strlen(text);
+
+    if (size == 0 || strspn(text, "0123456789") != size)
+        return false;
+    while (size > 1 && *text == '0') {
+        text++;
+        size--;
+    }
+    *ret_digits = gw_view(text, size);
+    return true;
+}
+
+int gw_kube_version_compare(const char *a, const char *b)
+{
+    struct gw_view first, second;
+
+    if (!version_digits(a, &first) || !version_digits(b, &second))
+        return INT_MIN;
+    if (first.size != second.size)
+        return first.size < second.size ? -1 : 1;
+    return memcmp(first.data, second.data, first.size);
 }

@@ -19,13 +19,17 @@ enum {
     WATCH_SHORT_MS = 1000,  /* ended sooner and without a word: something is wrong */
     CALM_MS = 10000,        /* a good watch of this length, … */
     RESET_MS = 120000,      /* or no failure for so long: the back-off begins anew */
+    REACHED_ATTEMPTS = 3,   /* it is shortened to, when the API server was reached */
+    GONE_MS = 30000,        /* history that goes again sooner is not listed anew without a wait */
     RETRY_AFTER_MAX_MS = 300000,
     QUIET_ATTEMPTS = 2, /* a watch that ends and soon goes on is nothing to tell of */
     QUIET_MS = 5000,
     SECRET_ROOM = 2 << 20 /* a page or line fits in: growing would leave copies behind */
 };
 
-static const struct gw_backoff_policy watch_backoff = {.initial_ms = 800, .factor = 2, .max_ms = 30000};
+/* As client-go's reflector; for one object, which costs the API server little, people need not wait so long. */
+static const struct gw_backoff_policy collection_backoff = {.initial_ms = 800, .factor = 2, .max_ms = 30000};
+static const struct gw_backoff_policy object_backoff = {.initial_ms = 800, .factor = 2, .max_ms = 10000};
 
 static void step_begin(struct gw_kube_watch *watch, enum watch_step step);
 
@@ -117,11 +121,25 @@ static void watch_fail(struct gw_kube_watch *watch, enum watch_step next, const 
         watch_state(watch, false, said.data);
 }
 
+/* After a restart of the API server that is the usual answer: nothing is wrong, what changed is in the list. */
+static void watch_gone(struct gw_kube_watch *watch)
+{
+    int64_t now_ms = watch_now_ms(watch);
+    bool again = watch->gone_ms > 0 && now_ms - watch->gone_ms < GONE_MS;
+
+    watch->gone_ms = now_ms;
+    watch_cancel(watch);
+    if (again)
+        watch_fail(watch, WATCH_LIST, "the history that was asked for is gone, again", -1, true);
+    else
+        step_begin(watch, WATCH_LIST);
+}
+
 /* What a page, a line or an answer's end came to; true: it is answered, and the watch may be gone. */
 static bool verdict_answered(struct gw_kube_watch *watch, int verdict)
 {
     if (verdict == WATCH_GONE)
-        watch_fail(watch, WATCH_LIST, "the history that was asked for is gone", -1, true);
+        watch_gone(watch);
     if (verdict == WATCH_BAD)
         watch_fail(watch, WATCH_LIST, gw_bytes_text(&watch->words), -1, false);
     return verdict != 0;
@@ -196,11 +214,10 @@ static void on_follow_done(void *user, const struct gw_kube_answer *answer)
     watch_enter(watch);
     if (answer->status == 200)
         follow_ended(watch);
-    else if (version_refused(answer))
-        watch_fail(watch, WATCH_LIST, answer->message, answer->retry_after_ms,
-                   answer->status == 410 || answer->status == 504);
+    else if (answer->status == 410 || (answer->status == 504 && strcmp(answer->reason, "Timeout") == 0))
+        watch_gone(watch); /* 504 without that reason is a proxy's */
     else
-        answer_fail(watch, WATCH_PROBE, answer);
+        answer_fail(watch, version_refused(answer) ? WATCH_LIST : WATCH_PROBE, answer);
     watch_leave(watch);
 }
 
@@ -304,6 +321,7 @@ static void watch_reached(struct gw_kube_watch *watch, bool list)
     bool first = !watch->synced_once;
 
     watch->synced_once = true;
+    watch->backoff.attempt = GW_MIN(watch->backoff.attempt, (unsigned)REACHED_ATTEMPTS);
     watch_state(watch, true, "");
     if (!watch->closed && (list || first) && watch->options.synced != NULL)
         watch->options.synced(watch->options.user, list ? watch->version.data : NULL);
@@ -528,7 +546,7 @@ int gw_kube_watch_open(struct gw_kube_watch **ret_watch, struct gw_kube *kube,
     watch->options.page_max = options->page_max > 0 ? options->page_max : PAGE_MAX;
     watch->options.silent_ms = options->silent_ms > 0 ? options->silent_ms : SILENT_MS;
     watch->page_max = watch->options.page_max;
-    watch->backoff.policy = watch_backoff;
+    watch->backoff.policy = options->name != NULL ? object_backoff : collection_backoff;
     GW_TRY(watch_texts(watch, options));
     watch->at_version = watch->version.size > 0 && options->list_at_version;
     watch->step = watch->version.size == 0 || watch->at_version ? WATCH_LIST : WATCH_PROBE;
@@ -565,32 +583,4 @@ const char *gw_kube_watch_version(const struct gw_kube_watch *watch)
 size_t gw_kube_watch_count(const struct gw_kube_watch *watch)
 {
     return gw_kube_known_count(watch->known);
-}
-
-/* ---- versions ---- */
-
-/* The digits without leading zeros; false: no number. */
-static bool version_digits(const char *text, struct gw_view *ret_digits)
-{
-    size_t size = strlen(text);
-
-    if (size == 0 || strspn(text, "0123456789") != size)
-        return false;
-    while (size > 1 && *text == '0') {
-        text++;
-        size--;
-    }
-    *ret_digits = gw_view(text, size);
-    return true;
-}
-
-int gw_kube_version_compare(const char *a, const char *b)
-{
-    struct gw_view first, second;
-
-    if (!version_digits(a, &first) || !version_digits(b, &second))
-        return INT_MIN;
-    if (first.size != second.size)
-        return first.size < second.size ? -1 : 1;
-    return memcmp(first.data, second.data, first.size);
 }

@@ -5,7 +5,7 @@
  *     ┌────────────────┐  all pages, compared with   ┌──────────────────┴───────────┐
  *     │ list (500 each)│ ──what is known: changes──▶ │ watch, bookmarks, 300…600 s  │─┐ clean end, cut: again
  *     └────────────────┘                             └──────────────────────────────┘◀┘ from the last version seen
- *       403, 5xx, cut: back-off 0.8 s × 2 … 30 s with jitter, words to state(); Retry-After is honoured
+ *       403, 5xx, cut: back-off 0.8 s × 2 … 30 s (one object: 10 s) with jitter, words to state(); Retry-After is honoured
  *
  * A watch that broke is not resumed before one object was listed: so it is known at once that the API server is back, and
  * noticed when its history is another one (an etcd that was restored from a backup would say nothing, for hours).

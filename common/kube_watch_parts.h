@@ -26,6 +26,7 @@ struct gw_kube_watch {
     struct gw_timer *timer;    /* the wait; during a watch its end, should the API server forget it */
     struct gw_backoff backoff;
     int64_t began_ms, failed_ms, failing_ms; /* the step; the last failure; the first since it was well */
+    int64_t gone_ms;                         /* when history was gone last; 0: never */
     size_t page_max;                         /* 0: the whole list in one */
 
     struct gw_bytes text; /* a page, or the part of a line that is here */
