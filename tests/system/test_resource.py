@@ -1,13 +1,21 @@
 """Objects of a real API server as events: exact payloads, every filter, storms of changes through crashes and compacted
 history, and what it costs."""
 
-import collections
+import concurrent.futures
+import http.client
 import json
+import os
+import pathlib
+import random
+import signal
+import sqlite3
+import threading
 import time
 
 import pytest
 
-from harness import SLOW, wait_for
+from harness import BUILD, SLOW, Watcher, free_port, wait_for
+from kube import Cluster
 
 READ = ["list", "watch"]
 
@@ -119,3 +127,334 @@ def test_what_comes_changes_and_goes_is_told_as_argo_told_it(resources):
     assert [event["data"]["body"] for event in resources.wait("reference", 3)] == references
     assert [event["data"]["Obj"] for event in resources.wait("fields", 3)][:2] == [made, changed]
     assert resources.events("fields")[1]["data"]["OldObj"] is None
+
+
+# ---- filters ----
+
+LABELLED = {  # name: labels
+    "a": {"team": "billing", "tier": "3"},
+    "b": {"team": "shop", "tier": "9"},
+    "c": {"team": "legal"},
+    "d": {},
+}
+
+LABEL_FILTERS = [
+    ({"team": "billing"}, "a"),
+    ([{"key": "team", "value": "billing"}], "a"),
+    ([{"key": "team", "operation": "=", "value": "shop"}], "b"),
+    ([{"key": "team", "operation": "==", "value": "shop"}], "b"),
+    ([{"key": "team", "operation": "!=", "value": "shop"}], "acd"),
+    ([{"key": "team", "operation": "in", "value": "shop,legal"}], "bc"),
+    ([{"key": "team", "operation": "in", "values": ["shop", "billing"]}], "ab"),
+    ([{"key": "team", "operation": "notin", "value": "shop, billing"}], "cd"),
+    ([{"key": "tier", "operation": "exists"}], "ab"),
+    ([{"key": "tier", "operation": "!"}], "cd"),
+    ([{"key": "tier", "operation": "gt", "value": "3"}], "b"),
+    ([{"key": "tier", "operation": "lt", "value": 9}], "a"),
+    ([{"key": "tier", "operation": "exists"}, {"key": "team", "operation": "!=", "value": "shop"}], "a"),
+    ("team in (billing, legal),!nothing", "ac"),
+    ("tier>2,tier<9", "a"),
+]
+
+
+def test_every_operation_on_labels_selects_what_it_says(resources):
+    """Fifteen sources, one for each way to select by labels, all by the API server; four objects are made. Each source tells of
+    exactly those that it should."""
+    resources.up(**{f"f{i}": {"filter": {"labels": labels}, "mode": "reference"} for i, (labels, _) in enumerate(LABEL_FILTERS)},
+                 every={"mode": "reference"})
+    for name, labels in LABELLED.items():
+        resources.config_map(name, labels=labels)
+    resources.wait("every", 4)
+    for i, (labels, names) in enumerate(LABEL_FILTERS):
+        events = resources.wait(f"f{i}", len(names))
+        assert sorted(told(event) for event in events) == [("ADD", name) for name in names], labels
+
+
+FIELD_FILTERS = [  # on ConfigMaps, whose data the API server does not select by: looked at here
+    ({"data.color": "red"}, "a"),
+    ([{"key": "data.color", "operation": "=", "value": "red"}], "a"),
+    ([{"key": "data.color", "operation": "==", "value": "blue"}], "b"),
+    ([{"key": "data.color", "operation": "!=", "value": "red"}], "bcd"),
+    ([{"key": "data.color", "operation": "in", "values": ["red", "blue"]}], "ab"),
+    ([{"key": "data.color", "operation": "notin", "value": "red,blue"}], "cd"),
+    ([{"key": "data.size", "operation": "exists"}], "bc"),
+    ([{"key": "data.size", "operation": "!"}], "ad"),
+    ([{"key": "data.size", "operation": "gt", "value": "5"}], "c"),
+    ([{"key": "data.size", "operation": "lt", "value": "7"}], "b"),
+    ("data.color=blue,data.size=5", "b"),
+    ("metadata.name=c", "c"),
+    ("metadata.name!=c,data.size>1", "b"),
+    ({"metadata.annotations['example.com/owner']": "ann"}, "d"),
+]
+FIELDED = {  # name: data, annotations
+    "a": ({"color": "red"}, {}),
+    "b": ({"color": "blue", "size": "5"}, {}),
+    "c": ({"size": "7"}, {}),
+    "d": ({}, {"example.com/owner": "ann", "note": ""}),
+}
+OTHER_FILTERS = [
+    ({"prefix": ""}, "abcd"),
+    ({"prefix": "b"}, "b"),
+    ({"annotations": {"example.com/owner": "ann"}}, "d"),
+    ({"annotations": {"example.com/owner": "ann", "note": ""}}, "d"),
+    ({"annotations": {"example.com/owner": "bob"}}, ""),
+    ({"createdBy": "2020-01-01T00:00:00Z"}, ""),
+    ({"createdBy": "2100-01-01T00:00:00Z"}, "abcd"),
+    ({"afterStart": True}, "abcd"),
+    ({"prefix": "c", "fields": {"data.size": "7"}, "afterStart": True}, "c"),
+]
+
+
+def test_every_other_filter_selects_what_it_says(resources):
+    """Fields with each operation, where the API server does not know them, prefixes, annotations and times: one source each,
+    four objects. The status says that the fields are looked at here."""
+    filters = [({"fields": fields}, names) for fields, names in FIELD_FILTERS] + OTHER_FILTERS
+    resources.up(**{f"f{i}": {"filter": settings, "mode": "reference"} for i, (settings, _) in enumerate(filters)},
+                 every={"mode": "reference"})
+    for name, (data, annotations) in FIELDED.items():
+        resources.config_map(name, data, annotations=annotations)
+    resources.wait("every", 4)
+    for i, (settings, names) in enumerate(filters):
+        events = resources.wait(f"f{i}", len(names))
+        assert sorted(told(event) for event in events) == [("ADD", name) for name in names], settings
+    assert "looked at here" in resources.gateway.processes["resource"].text()
+
+
+def test_the_api_server_selects_by_the_fields_it_knows(gateway, watcher, namespace):
+    """Pods by status.phase and spec.nodeName: as the Pods change, they come into the set, and leave it."""
+    resources = Resources(gateway, watcher, namespace, role("pods"))
+    namespace.apply({"kind": "ServiceAccount", "metadata": {"name": "default"}})
+    pods = {"resource": "pods", "mode": "reference", "payload": "v0.16"}
+    resources.up(failed={**pods, "filter": {"fields": {"status.phase": "Failed"}}},
+                 elsewhere={**pods, "filter": {"fields": "spec.nodeName!=node-1"}})
+    for name, node in (("a", "node-1"), ("b", "node-2")):
+        namespace.create({"kind": "Pod", "metadata": {"name": name},
+                          "spec": {"nodeName": node, "containers": [{"name": "a", "image": "localhost/pause:1"}]}})
+        path = f"/api/v1/namespaces/{namespace.name}/pods/{name}/status"
+        for phase in ("Failed", "Running"):
+            namespace.cluster.request("PATCH", path, {"status": {"phase": phase}}, kind="application/merge-patch+json")
+    assert [told(event) for event in resources.wait("failed", 4)] == [("ADD", "a"), ("DELETE", "a"), ("ADD", "b"), ("DELETE", "b")]
+    assert [told(event) for event in resources.wait("elsewhere", 3)] == [("ADD", "b"), ("UPDATE", "b"), ("UPDATE", "b")]
+    assert "looked at here" not in gateway.processes["resource"].text()
+
+
+def test_objects_come_into_a_filter_and_leave_it(resources):
+    """A label, judged by the API server, and an annotation and a field, judged here, are given and taken: the object comes with
+    ADD, changes with UPDATE, leaves with DELETE, the same for all three. eventTypes tells only some of it."""
+    filters = {"label": {"labels": {"on": "yes"}}, "annotation": {"annotations": {"on": "yes"}}, "field": {"fields": {"data.on": "yes"}}}
+    resources.up(**{name: {"filter": settings} for name, settings in filters.items()},
+                 only={"filter": filters["annotation"], "eventTypes": ["ADD", "DELETE"]},
+                 one={"filter": filters["label"], "type": "UPDATE"})
+    for on, value in (("no", "1"), ("yes", "2"), ("yes", "3"), ("no", "4"), ("yes", "5")):
+        resources.config_map("a", {"on": on, "value": value}, labels={"on": on}, annotations={"on": on})
+    resources.namespace.delete("ConfigMap", "a")
+    for name in filters:
+        events = resources.wait(name, 5)
+        assert [(told(event)[0], event["data"]["Obj"]["data"]["value"]) for event in events] == [
+            ("ADD", "2"), ("UPDATE", "3"), ("DELETE", "3" if name == "label" else "4"), ("ADD", "5"), ("DELETE", "5")], name
+        assert [event["data"]["OldObj"] and event["data"]["OldObj"]["data"]["value"] for event in events] == [
+            None, "2", None, None, None]
+    assert [told(event)[0] for event in resources.wait("only", 4)] == ["ADD", "DELETE", "ADD", "DELETE"]
+    assert [told(event)[0] for event in resources.wait("one", 1)] == ["UPDATE"]
+
+
+def test_only_updates_that_changed_a_value_are_told(resources):
+    """filter.changed names two paths: updates elsewhere are not told, also not after a restart of the gateway-server."""
+    resources.config_map("before", {"size": "1"})
+    resources.up(sizes={"filter": {"changed": ["data.size", "/metadata/labels/x"]}, "oldObject": False})
+
+    def change(name, **changes):
+        resources.namespace.patch("ConfigMap", name, changes)
+    change("before", data={"other": "1"})
+    change("before", data={"size": "2"})
+    change("before", metadata={"labels": {"y": "1"}})
+    change("before", metadata={"labels": {"x": "1"}})
+    assert [told(event) for event in resources.wait("sizes", 2)] == [("UPDATE", "before")] * 2
+    resources.gateway.processes["resource"].stop()
+    change("before", data={"other": "2"})
+    change("before", data={"other": "3"})
+    resources.serve()
+    resources.gateway.wait_running("resource.sizes", seconds=60)
+    change("before", data={"other": "4"})
+    change("before", data={"size": "3"})
+    events = resources.wait("sizes", 3)
+    assert [event["data"]["Obj"]["data"]["size"] for event in events] == ["2", "2", "3"]
+
+
+def test_what_exists_is_told_only_when_asked_for(resources):
+    """Existing objects are told by replayExisting alone, in pages, and once: a restart of all goes on behind them. afterStart is
+    since the first start."""
+    for i in range(3):
+        resources.config_map(f"old-{i}")
+    time.sleep(1.1)  # creation times know seconds
+    resources.up(quiet={}, replay={"replayExisting": True}, new={"replayExisting": True, "filter": {"afterStart": True}})
+    resources.config_map("new")
+    assert sorted(told(event) for event in resources.wait("replay", 4)) == [("ADD", "new"), *(("ADD", f"old-{i}") for i in range(3))]
+    assert [event["data"]["Obj"]["metadata"]["name"] for event in resources.wait("replay", 4)][3] == "new"
+    assert [told(event) for event in resources.wait("quiet", 1)] == [("ADD", "new")]
+    for name in ("client", "resource"):
+        resources.gateway.processes[name].stop()
+    resources.config_map("new", {"a": "1"})
+    resources.config_map("old-0", {"a": "1"})
+    resources.serve()
+    resources.gateway.client()
+    assert sorted(told(event) for event in resources.wait("replay", 6)[4:]) == [("UPDATE", "new"), ("UPDATE", "old-0")]
+    assert [told(event) for event in resources.wait("new", 2)] == [("ADD", "new"), ("UPDATE", "new")]
+    assert resources.wait("replay", 6)[4]["data"]["OldObj"] is not None, "what there was is looked up at the position"
+
+
+# ---- storms ----
+
+class Storm:
+    """Changes of ConfigMaps by threads with kept connections, and what the API server answered: the truth about each object."""
+
+    def __init__(self, namespace, threads=4):
+        self.namespace, self.cluster = namespace, namespace.cluster
+        self.path = f"/api/v1/namespaces/{namespace.name}/configmaps"
+        self.local = threading.local()
+        self.pool = concurrent.futures.ThreadPoolExecutor(threads)
+        self.lock = threading.Lock()
+        self.truth = set()  # ids of the events that there must be
+        self.futures = []
+
+    def request(self, method, path, document=None, kind="application/json"):
+        for attempt in range(600):
+            try:
+                if not hasattr(self.local, "connection"):
+                    self.local.connection = http.client.HTTPSConnection("127.0.0.1", self.cluster.port, context=self.cluster.tls,
+                                                                        timeout=60)
+                self.local.connection.request(method, path, None if document is None else json.dumps(document), {
+                    "Authorization": f"Bearer {self.cluster.token}", "Content-Type": kind})
+                answer = self.local.connection.getresponse()
+                body = json.loads(answer.read())
+                if answer.status < 300 or (answer.status in (404, 409) and attempt > 0):
+                    return body
+                assert answer.status in (429, 500, 503, 504), body
+            except (OSError, http.client.HTTPException):
+                self.local.__dict__.pop("connection", None)
+            time.sleep(0.1)
+        raise AssertionError(f"{method} {path} never succeeded")
+
+    def _add(self, document, end=""):
+        with self.lock:
+            self.truth.add(f"{document['metadata']['uid']}.{document['metadata']['resourceVersion']}{end}")
+
+    def life(self, name, updates, keep=False, size=0):
+        """An object is made, patched and deleted. Where an answer was lost, the request is sent again: what it says then, or
+        the object, tells what became of the first."""
+        made = self.request("POST", self.path, {"metadata": {"name": name}, "data": {"n": "0", "pad": "x" * size}})
+        if made["kind"] == "Status":
+            made = self.request("GET", f"{self.path}/{name}")
+        self._add(made)
+        for n in range(updates):
+            self._add(self.request("PATCH", f"{self.path}/{name}", {"data": {"n": str(n + 1)}}, "application/merge-patch+json"))
+        if not keep:
+            self.request("DELETE", f"{self.path}/{name}")
+            with self.lock:  # the version of a deletion is nowhere but in its event
+                self.truth.add(f"{made['metadata']['uid']}.DELETE")
+
+    def begin(self, lives, updates, prefix="s", **more):
+        self.futures += [self.pool.submit(self.life, f"{prefix}-{i}", updates, **more) for i in range(lives)]
+        return self
+
+    def done(self, share=1.0):
+        return sum(future.done() for future in self.futures) >= share * len(self.futures)
+
+    def end(self):
+        for future in self.futures:
+            future.result(300 * SLOW)
+        return self
+
+    def assert_told(self, resources, name, seconds=120, again=False):
+        """Each change once, in order for each object; none besides. `again`: a gateway-client that was killed may not know
+        what it had delivered, and delivers the same events again; nothing else comes twice."""
+        def identity(event):
+            return event["id"] if told(event)[0] != "DELETE" else event["uid"] + ".DELETE"
+
+        def missing():
+            return self.truth - {identity(event) for event in resources.events(name)}
+        wait_for(lambda: not missing(), seconds, lambda: f"{len(missing())} of {len(self.truth)} changes, such as {sorted(missing())[:3]}")
+        events = {}
+        for event in resources.events(name):
+            assert again or event["id"] not in events, f"{event['id']} came twice"
+            assert events.setdefault(event["id"], event) == event
+        assert len(events) == len(self.truth), "nothing but these changes"
+        last = {}
+        for event in events.values():
+            version = int(event["id"].split(".")[1])
+            assert last.get(event["uid"], 0) < version, "out of order"
+            last[event["uid"]] = version
+
+
+def newest(events):
+    """What a reader who goes by names knows at the end: name -> resourceVersion."""
+    known = {}
+    for event in events:
+        if told(event)[0] == "DELETE":
+            known.pop(event["name"], None)
+        else:
+            known[event["name"]] = event["resourceversion"]
+    return known
+
+
+def truth_of(namespace):
+    return {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in namespace.list("ConfigMap")}
+
+
+def test_a_storm_of_five_thousand_changes_is_told_whole(resources):
+    """500 objects are made, patched eight times and deleted by four threads: 5,000 changes. Each is at the watcher once, each
+    object's in order, for a source with old objects and one without."""
+    resources.up(all={}, new={"payload": "v0.16"})
+    storm = Storm(resources.namespace).begin(500, 8).end()
+    assert len(storm.truth) == 5000
+    for name in ("all", "new"):
+        storm.assert_told(resources, name)
+    old = {}
+    for event in resources.events("all"):
+        data = event["data"]
+        if data["Type"] == "UPDATE":
+            assert data["OldObj"] == old[event["uid"]], "the object as it was before"
+        old[event["uid"]] = data["Obj"]
+
+
+def test_a_storm_outlives_whoever_dies_in_it(resources):
+    """During 3,000 changes the gateway-server, the gateway-client and both are killed with -9 and come back. Nothing is
+    missed, nothing is stored twice."""
+    gateway = resources.gateway
+    resources.up(all={}, new={"payload": "v0.16"})
+    storm = Storm(resources.namespace).begin(300, 8)
+
+    def kill(*names):
+        for name in names:
+            gateway.processes[name].kill()
+        if "resource" in names:
+            resources.serve()
+        if "client" in names:
+            gateway.client(wait=False)
+    for share, names in ((0.1, ["resource"]), (0.25, ["client"]), (0.4, ["client", "resource"]), (0.55, ["resource"]),
+                         (0.7, ["resource", "client"])):
+        wait_for(lambda: storm.done(share), 120, f"{share} of the storm")
+        kill(*names)
+    storm.end()
+    for name in ("all", "new"):
+        storm.assert_told(resources, name, again=True)
+    with sqlite3.connect(f"file:{gateway.state}/outbox.db?mode=ro", uri=True) as outbox:
+        assert outbox.execute("SELECT id FROM events GROUP BY event_source, id HAVING count(*) > 1").fetchall() == []
+
+
+def test_an_api_server_that_dies_in_a_storm_hides_no_object(resources):
+    """The API server is killed in the middle of 1,200 changes. It forgets what happened just before, so that states in between
+    may be unknown for ever; but every object's last state is told, every deletion, and nothing twice."""
+    resources.up(all={}, new={"payload": "v0.16"})
+    storm = Storm(resources.namespace).begin(100, 8).begin(60, 4, prefix="k", keep=True)
+    wait_for(lambda: len(storm.truth) > 500, 60, "half of the storm")
+    resources.namespace.cluster.kill()
+    resources.namespace.cluster.start()
+    storm.end()
+    truth = truth_of(resources.namespace)
+    for name in ("all", "new"):
+        wait_for(lambda: newest(resources.events(name)) == truth, 90, lambda: f"{newest(resources.events(name))} to be {truth}")
+        events = resources.events(name)
+        assert len({event["id"] for event in events}) == len(events), "one came twice"
+        assert {identity.rsplit(".", 1)[0] for identity in storm.truth if identity.endswith(".DELETE")} >= {
+            event["uid"] for event in events if told(event)[0] == "DELETE"}
