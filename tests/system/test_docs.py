@@ -5,6 +5,7 @@ import re
 import subprocess
 
 import pytest
+import yaml
 
 from harness import program
 
@@ -33,3 +34,16 @@ def test_the_custom_resource_definition_is_that_of_the_program():
     printed = subprocess.run([str(program("gateway-client")), "crd"], capture_output=True, text=True, check=True).stdout
     kept = ROOT / "manifests/crd/gateways.argoproj.io.yaml"
     assert printed == kept.read_text(), f"print it anew: gateway-client crd >{kept.relative_to(ROOT)}"
+
+
+def test_the_page_about_the_gateway_resource_has_all_there_is():
+    """Each field of the status, each condition and each reason of an Event has its words there, and none is invented."""
+    page = (ROOT / "docs/gateway-resource.md").read_text()
+    schema = yaml.safe_load((ROOT / "manifests/crd/gateways.argoproj.io.yaml").read_text())
+    status = schema["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+    rows = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.M))))
+    fields = set(status) | set(status["nodes"]["additionalProperties"]["properties"]) | set(status["watchers"]["additionalProperties"]["properties"])
+    reasons = set(re.findall(r'\{"(\w+)",\s*"\w+",', (ROOT / "gateway-client/kube_event.c").read_text()))
+    conditions = set(re.findall(r'\[GWC_CONDITION_\w+\] = "(\w+)"', (ROOT / "gateway-client/gateway_status.c").read_text()))
+    assert len(reasons) > 10 and len(conditions) == 4
+    assert rows == fields | reasons | conditions
