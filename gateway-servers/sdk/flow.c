@@ -172,11 +172,18 @@ static void source_ahead_pop(struct gws_source *source, uint64_t acknowledged)
     gw_loop_post(source->server->loop, &source->flush_task);
 }
 
+void gws_flow_close(struct gws_source *source)
+{
+    source->closed = true;
+    source->holding = false;
+    source->hold_timer = gw_timer_close(source->hold_timer);
+}
+
 void gws_flow_flush(struct gw_task *task)
 {
     struct gws_source *source = GW_CONTAINER_OF(task, struct gws_source, flush_task);
 
-    if (atomic_load(&source->full) || source_hold(source))
+    if (source->closed || atomic_load(&source->full) || source_hold(source))
         return; /* writable(), an acknowledgement or the timer flushes again */
     pthread_mutex_lock(&source->lock);
     struct gws_pending **pending = source->pending;

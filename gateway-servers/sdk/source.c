@@ -158,7 +158,6 @@ static void on_free(struct gw_task *task)
     for (size_t i = 0; i < source->pending_count; i++)
         free(source->pending[i]);
     free(source->pending);
-    gw_timer_close(source->hold_timer);
     gw_timer_close(source->again_timer);
     free(source->module_state);
     gws_config_done(&source->config);
@@ -179,13 +178,14 @@ static void on_closed(struct gw_task *task)
         gw_log(GW_LOG_INFO, "event source stopped", "source", source->request.identity.name, "gateway",
                source->request.identity.gateway, NULL);
     source_stop(source);
+    gws_flow_close(source);
     if (source->link != NULL) {
         *source->link = source->next;
         if (source->next != NULL)
             source->next->link = source->link;
     }
-    /* other tasks of this source may still be queued: tasks run in the order of posting, so this one is the
-     * last */
+    /* other tasks of this source may still be queued: tasks run in the order of posting, and from here on
+     * none is posted, so this one is the last */
     gw_loop_post(source->server->loop, &source->free_task);
 }
 
