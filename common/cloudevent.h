@@ -53,6 +53,8 @@ bool gw_event_check(const struct gw_event_fields *fields, struct gw_reason *reas
 /* What the check asks of a text that goes into an attribute, and of datacontenttype (RFC 2046). Not of empty ones. */
 bool gw_event_text_legal(struct gw_view text);
 bool gw_event_media_type_legal(struct gw_view text);
+/* application/json, text/json, application/vnd.acme+json, with or without parameters. */
+bool gw_event_media_json(struct gw_view media_type);
 
 enum gw_event_mode {
     GW_EVENT_STRUCTURED,

@@ -4,8 +4,6 @@
 
 #include "common/cloudevent.h"
 
-/* application/json, text/json, application/vnd.acme+json, with or without parameters. */
-bool gw_event_media_json(struct gw_view media_type);
 /* a-z 0-9, not empty, within GW_EVENT_NAME_MAX. */
 bool gw_event_name_legal(struct gw_view name);
 

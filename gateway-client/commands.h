@@ -4,6 +4,7 @@
 
 int gwc_cmd_run(int argc, char **argv);
 int gwc_cmd_check(int argc, char **argv);
+int gwc_cmd_check_server(int argc, char **argv);
 int gwc_cmd_status(int argc, char **argv);
 int gwc_cmd_listen(int argc, char **argv);
 int gwc_cmd_positions(int argc, char **argv);

@@ -15,6 +15,8 @@ static const struct {
     {"run", gwc_cmd_run, "run a gateway (the default)"},
     {"check", gwc_cmd_check,
      "check a configuration, through its gateway-servers too; every fault with file, line and path"},
+    {"check-server", gwc_cmd_check_server,
+     "try a gateway-server, written by whomever, by the rules of its contract"},
     {"status", gwc_cmd_status, "show what a running gateway-client does"},
     {"listen", gwc_cmd_listen, "a small watcher that prints each CloudEvent it gets"},
     {"dead-letters", gwc_cmd_dead_letters, "list, show, replay or drop deliveries that were given up"},

@@ -92,26 +92,16 @@ static enum gw_extension_kind extension_kind(Gateway__V1__Extension__Kind kind)
     }
 }
 
-static int receive_event(struct gwc_receiver *receiver, struct gwc_received *received,
-                         const Gateway__V1__Event *event, struct gw_reason *reason)
+bool gwc_received_fields(const Gateway__V1__Event *event, struct gw_extension *extensions,
+                         struct gw_event_fields *ret_fields)
 {
-    struct gw_extension extensions[GW_EVENT_EXTENSIONS_MAX];
+    bool fits = event->n_extensions <= GW_EVENT_EXTENSIONS_MAX;
 
-    if (event->sequence != receiver->sequence + 1) {
-        gw_reason_set(reason, "event %llu after event %llu: events are numbered 1, 2, 3, … without gaps",
-                      (unsigned long long)event->sequence, (unsigned long long)receiver->sequence);
-        return GWC_RECEIVED_BAD;
-    }
-    if (event->n_extensions > GW_COUNT_OF(extensions)) {
-        gw_reason_set(reason, "event %llu has %zu extensions, more than %zu",
-                      (unsigned long long)event->sequence, event->n_extensions, GW_COUNT_OF(extensions));
-        return GWC_RECEIVED_BAD;
-    }
-    for (size_t i = 0; i < event->n_extensions; i++)
+    for (size_t i = 0; fits && i < event->n_extensions; i++)
         extensions[i] = (struct gw_extension){gw_view_text(event->extensions[i]->name),
                                               gw_view_text(event->extensions[i]->value),
                                               extension_kind(event->extensions[i]->kind)};
-    struct gw_event_fields fields = {
+    *ret_fields = (struct gw_event_fields){
         .id = gw_view_text(event->id),
         .source = gw_view_text(event->source),
         .type = gw_view_text(event->type),
@@ -122,8 +112,27 @@ static int receive_event(struct gwc_receiver *receiver, struct gwc_received *rec
         .time_ns = event->time_ns,
         .data = view_of(event->data),
         .extensions = extensions,
-        .extensions_count = event->n_extensions,
+        .extensions_count = fits ? event->n_extensions : 0,
     };
+    return fits;
+}
+
+static int receive_event(struct gwc_receiver *receiver, struct gwc_received *received,
+                         const Gateway__V1__Event *event, struct gw_reason *reason)
+{
+    struct gw_extension extensions[GW_EVENT_EXTENSIONS_MAX];
+    struct gw_event_fields fields;
+
+    if (event->sequence != receiver->sequence + 1) {
+        gw_reason_set(reason, "event %llu after event %llu: events are numbered 1, 2, 3, … without gaps",
+                      (unsigned long long)event->sequence, (unsigned long long)receiver->sequence);
+        return GWC_RECEIVED_BAD;
+    }
+    if (!gwc_received_fields(event, extensions, &fields)) {
+        gw_reason_set(reason, "event %llu has %zu extensions, more than %zu",
+                      (unsigned long long)event->sequence, event->n_extensions, GW_COUNT_OF(extensions));
+        return GWC_RECEIVED_BAD;
+    }
     int added = received_add(receiver, received, &fields, reason);
     if (added != 0)
         return added;

@@ -37,6 +37,11 @@ struct gwc_received {
 enum { GWC_RECEIVED_BAD = 1 };
 int gwc_receive(struct gwc_receiver *receiver, struct gw_view bytes, struct gwc_received *ret_received,
                 struct gw_reason *reason) GW_MUST_CHECK;
+/* The fields of an event of gateway.v1 as they came, views into it; `extensions` has room for GW_EVENT_EXTENSIONS_MAX. False: the
+ * event has more, and the fields none. */
+struct Gateway__V1__Event;
+bool gwc_received_fields(const struct Gateway__V1__Event *event, struct gw_extension *extensions,
+                         struct gw_event_fields *ret_fields);
 /* Frees what is still owned: set `events` to NULL after handing them over. */
 void gwc_received_done(struct gwc_received *received);
 
