@@ -12,6 +12,10 @@ from harness import Gateway, Watcher  # noqa: E402
 from kube import Cluster, Wire  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "once: runs with the plain build alone, not again under sanitizers")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield

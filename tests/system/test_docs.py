@@ -9,6 +9,8 @@ import yaml
 
 from harness import program
 
+pytestmark = pytest.mark.once
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BLOCK = re.compile(r"<!-- settings: (\S+) (.*?) -->\n(.*?)<!-- end -->", re.S)
 DOCUMENTS = [path for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("gateway-servers/*/README.md")] if BLOCK.search(path.read_text())]

@@ -16,6 +16,8 @@ import websockets.sync.server
 import postgres
 from harness import free_port, wait_for
 
+pytestmark = pytest.mark.once
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples/gateway-servers"
 SOON = 30

@@ -17,6 +17,8 @@ from harness import Process, free_port, program, wait_for
 from kube import Refused, kubectl_program
 from manifests import BUNDLES, MANIFESTS, NAMESPACE, container, named, of_kind, pods, render
 
+pytestmark = pytest.mark.once
+
 ROOT = MANIFESTS.parent
 STAND_INS = [("monitoring.coreos.com", "ServiceMonitor", "servicemonitors"), ("cert-manager.io", "Issuer", "issuers"),
              ("cert-manager.io", "Certificate", "certificates")]
