@@ -4,6 +4,8 @@ The node, its kubelet, scheduler, controllers, proxy and containerd are real (te
 answered by a stand-in for CoreDNS. Network policies are accepted and not enforced: the CNI plugin of this node enforces none.
 The tests of this file follow each other on one cluster, as a user's days do."""
 
+import base64
+import contextlib
 import json
 import os
 import re
@@ -108,7 +110,8 @@ def test_the_pods_become_ready(deployed):
 
 def test_events_arrive_at_the_watcher_through_its_service(deployed):
     """The heartbeat of the calendar, and an order that was posted to the gateway's Service."""
-    assert deployed.fetch(hooks_address(deployed), HOOKS, "/orders", "POST", '{"order": -1}')[0] == 200
+    wait_for(lambda: deployed.fetch(hooks_address(deployed), HOOKS, "/orders", "POST", '{"order": -1}')[0] == 200, 30,
+             "an order to be accepted")
 
     deployed.wait_event("watcher", lambda event: event["type"] == "sluice.calendar.tick", what="a heartbeat")
     order = deployed.wait_event("watcher", lambda event: event["source"].endswith("webhook.orders"), what="the order")
@@ -179,6 +182,19 @@ def test_events_of_resources_arrive_with_the_rights_that_come_along(deployed):
 # ---- the days after ----
 
 
+@contextlib.contextmanager
+def stopped(pids):
+    """Processes in their tracks, until the end of the block."""
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
 @pytest.fixture
 def busy(deployed):
     """A patient sender of orders, and a calendar that makes up for what it missed."""
@@ -211,15 +227,18 @@ def test_a_rolling_update_loses_nothing(deployed, busy):
 
 
 def test_a_killed_pod_loses_nothing(deployed, busy):
-    """Every process of the Pod is killed at once, as if the node's memory had run out, and then the Pod itself by force."""
-    (pod,) = deployed.pods(CLIENT)
-    for name in (CLIENT, "webhook", "calendar"):
-        for pid in deployed.pids(pod, name):
-            os.kill(pid, signal.SIGKILL)
-    busy.more(50)
-    assert deployed.restarts(CLIENT)[CLIENT] == 1
-    deployed.kubectl("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
-    busy.more(50)
+    """Every process of the Pod is killed at once, as if the node's memory had run out, and then the Pod itself by force;
+    meanwhile the watcher answers nothing, so that what was accepted is on the volume and nowhere else."""
+    (pod,), (watcher,) = deployed.pods(CLIENT), deployed.get("pods", "-l", "app=watcher")["items"]
+    with stopped(deployed.pids(watcher, "watcher")):
+        busy.more(50)
+        for name in (CLIENT, "webhook", "calendar"):
+            for pid in deployed.pids(pod, name):
+                os.kill(pid, signal.SIGKILL)
+        busy.more(50)
+        assert deployed.restarts(CLIENT)[CLIENT] == 1
+        deployed.kubectl("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
+        busy.more(50)
     deployed.rolled_out("gateway")
 
 
@@ -286,7 +305,8 @@ def test_gateway_servers_of_their_own_take_over(deployed, busy, tmp_path):
         "resources": [os.path.relpath(TRY, tmp_path)],
         "components": [os.path.relpath(MANIFESTS / "components" / "separate-servers", tmp_path)],
         "images": [{"name": "sluice", "newName": "localhost/sluice", "newTag": image_tag()}]}))
-    deployed.kubectl("apply", "-f", "-", input=certificates())
+    secrets = certificates()
+    deployed.kubectl("apply", "-f", "-", input=secrets)
     deployed.kubectl("apply", "-k", tmp_path)
     for name in ("gateway-server-calendar", "gateway-server-webhook", "gateway-server-resource", "gateway"):
         deployed.rolled_out(name)
@@ -296,7 +316,11 @@ def test_gateway_servers_of_their_own_take_over(deployed, busy, tmp_path):
     assert [each["name"] for each in pod["spec"]["containers"]] == [CLIENT]
     wait_source(deployed, "webhook.orders")
     (server,) = deployed.pods("gateway-server-calendar")
-    assert isinstance(greeting(deployed, server["status"]["podIP"]), ssl.SSLError)
+    client = named(list(yaml.safe_load_all(secrets)), "Secret", "gateway-client-tls")["data"]
+    for key in ("tls.crt", "tls.key"):
+        (tmp_path / key).write_bytes(base64.b64decode(client[key]))
+    assert greeting(deployed, server["status"]["podIP"], tmp_path / "tls.crt", tmp_path / "tls.key") != b""
+    assert greeting(deployed, server["status"]["podIP"]) == b""
 
 
 def image_tag():
@@ -308,8 +332,8 @@ def certificates():
                           text=True, check=True, timeout=60).stdout
 
 
-def greeting(node, host, port=9330):
-    """What a gateway-server says to a client that has no certificate: nothing, it ends the connection."""
+def greeting(node, host, *certificate):
+    """What a gateway-server says first: the beginning of HTTP/2; or nothing, when it ends the connection."""
     said = []
 
     def ask():
@@ -317,15 +341,15 @@ def greeting(node, host, port=9330):
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.set_alpn_protocols(["h2"])
-        try:
-            with socket.create_connection((host, port), timeout=10) as plain, context.wrap_socket(plain) as secure:
-                said.append(secure.recv(1))
-        except OSError as fault:
-            said.append(fault)
+        if certificate:
+            context.load_cert_chain(*certificate)
+        with contextlib.suppress(OSError), socket.create_connection((host, 9330), timeout=10) as plain, \
+                context.wrap_socket(plain) as secure:
+            said.append(secure.recv(1))
     thread = threading.Thread(target=ask)
     thread.start()
     thread.join()
-    return said[0]
+    return b"".join(said)
 
 
 def test_it_can_be_taken_away(deployed):
