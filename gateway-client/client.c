@@ -55,6 +55,17 @@ static void on_pressure(void *user, bool full, const char *reason)
     snprintf(client->outbox_reason, sizeof(client->outbox_reason), "%s", full ? reason : "");
 }
 
+static void on_fenced(void *user, uint64_t epoch)
+{
+    gwc_client_fenced(user, epoch);
+}
+
+/* Not a failure: who holds it was stopped in the middle of a write, and will go on or be killed. */
+static bool outbox_is_held(const struct gwc_client *client, int fault)
+{
+    return fault == -EBUSY && client->outbox == NULL && client->epoch > 0;
+}
+
 int gwc_client_open_outbox(struct gwc_client *client, const struct gwc_spec *spec)
 {
     struct gw_reason reason = {""};
@@ -64,20 +75,27 @@ int gwc_client_open_outbox(struct gwc_client *client, const struct gwc_spec *spe
         .size_max = spec->outbox.size_max,
         .retention_ms = spec->outbox.retention_ns / GW_NS_PER_MS,
         .no_fsync = !spec->outbox.fsync,
+        .epoch = client->epoch,
         .loop = client->loop,
         .metrics = client->metrics,
         .committed = on_committed,
         .changed = on_changed,
         .pressure = on_pressure,
+        .fenced = on_fenced,
         .user = client,
     };
 
     int fault = gwc_outbox_open(&client->outbox, &options, &set_aside, &reason);
+    if (outbox_is_held(client, fault)) {
+        GW_TRY(gwc_client_outbox_held(client, reason.text));
+        return fault;
+    }
     if (fault != 0) {
         gw_log(GW_LOG_ERROR, "the outbox cannot be opened", "reason",
                reason.text[0] != '\0' ? reason.text : gw_fault_trace(), NULL);
         return fault;
     }
+    client->outbox_reason[0] = '\0';
     client->outbox_spec = spec->outbox;
     client->context.outbox = client->outbox;
     if (set_aside != NULL)
@@ -140,7 +158,7 @@ void gwc_client_gateway_changed(struct gwc_client *client)
                client->version != NULL ? "the gateway spec is refused, the last good one stays in force"
                                        : "the gateway spec is refused, a good one is waited for",
                "file", gwc_origin_label(client->gateway_origin), NULL);
-    else if (loaded < 0 && client->outbox == NULL)
+    else if (loaded < 0 && client->outbox == NULL && !outbox_is_held(client, loaded))
         gwc_client_fail(client, GW_EXIT_FAULT);
 }
 
@@ -178,6 +196,7 @@ static void on_tick(void *user)
     if (gw_loop_now_ms(client->loop) / TICK_MS % WATCHER_RETRY_TICKS == 0)
         gwc_client_retry_watchers(client);
     gwc_report_tick(client->report);
+    gwc_client_count_leader(client);
     gw_timer_start(client->tick_timer, TICK_MS);
 }
 
@@ -200,6 +219,10 @@ bool gwc_client_ready(void *user, struct gw_reason *reason)
 
     if (client->stopping)
         gw_reason_set(reason, "stopping");
+    else if (gwc_client_standing_by(client, reason))
+        return true;
+    else if (client->outbox == NULL && client->outbox_reason[0] != '\0')
+        gw_reason_set(reason, "the outbox is waited for: %s", client->outbox_reason);
     else if (client->version == NULL)
         unready_words(&client->gateway_problems, client->gateway_origin, "no Gateway spec is in force",
                       reason);
@@ -209,7 +232,8 @@ bool gwc_client_ready(void *user, struct gw_reason *reason)
     else if (client->outbox_full)
         gw_reason_set(reason, "the outbox takes no more events: %s", client->outbox_reason);
     else
-        return gwc_client_origin_words(client, reason), true;
+        return (void)(gwc_client_origin_words(client, reason) || gwc_client_leader_words(client, reason)),
+               true;
     return false;
 }
 
@@ -363,7 +387,7 @@ int gwc_client_begin(struct gwc_client *client)
     client->begun = true;
     GW_TRY(gwc_report_open(&client->report, client));
     int loaded = gwc_client_load_gateway(client);
-    bool waits = loaded == GWC_ORIGIN_NONE ||
+    bool waits = loaded == GWC_ORIGIN_NONE || outbox_is_held(client, loaded) ||
                  (loaded == GWC_ORIGIN_BAD && gwc_origin_kind(client->gateway_origin) != GWC_ORIGIN_FILE);
     if (loaded == 0)
         gwc_client_load_sources(client);
@@ -390,6 +414,7 @@ static void client_close(struct gwc_client *client)
             gw_loop_turn(client->loop,
                          i < 10 ? 0 : 1); /* links free themselves here, and with them their channels */
     (void)!gw_secrets_use_kube(NULL, NULL, NULL, NULL);
+    gwc_client_release(client);
     client->kube = gw_kube_close(client->kube);
     client->rpc = gw_rpc_client_close(client->rpc);
     client->admin = gw_admin_close(client->admin);
@@ -399,6 +424,7 @@ static void client_close(struct gwc_client *client)
     gw_timer_close(client->tick_timer);
     gw_timer_close(client->end_timer);
     gw_timer_close(client->nudge_timer);
+    gw_timer_close(client->again_timer);
     client->loop = gw_loop_close(client->loop);
     client->metrics = gw_metrics_free(client->metrics);
     gw_problems_done(&client->gateway_problems);
@@ -419,10 +445,11 @@ int gwc_client_run(const struct gwc_client_options *options)
     gw_rpc_set_log(rpc_log);
     int fault = client_open(&client);
     if (fault == 0)
-        fault = gwc_client_begin(&client);
+        fault = options->leader.elect ? gwc_client_stand_by(&client) : gwc_client_begin(&client);
     if (fault == 0) {
         on_tick(&client);
-        gw_log(GW_LOG_INFO, "running", "gateway", client.name, "version", GW_VERSION, NULL);
+        gw_log(GW_LOG_INFO, client.begun ? "running" : "standing by", "gateway", client.name, "version",
+               GW_VERSION, NULL);
         gw_loop_run(client.loop);
         gw_log(GW_LOG_INFO, "stopped", "gateway", client.name, NULL);
     } else if (fault < 0) {

@@ -4,11 +4,21 @@
 
 #include "common/admin.h"
 #include "gateway-client/delivery.h"
+#include "gateway-client/leader.h"
 #include "gateway-client/origin_flags.h"
 #include "gateway-client/outbox.h"
 #include "gateway-client/plan.h"
 #include "gateway-client/server.h"
 #include "gateway-client/stream.h"
+
+struct gwc_client_leader_options {
+    bool elect;             /* --leader-elect */
+    const char *lease_name; /* [NAMESPACE/]NAME; NULL: the gateway's name with "-gateway-client" */
+    struct gwc_election_times times;
+};
+/* -EINVAL with words that name the flags. */
+int gwc_client_leader_check(const struct gwc_client_leader_options *options,
+                            struct gw_reason *reason) GW_MUST_CHECK;
 
 struct gwc_client_options {
     struct gwc_origins origins;  /* --gateway, --event-sources and how to reach them */
@@ -17,6 +27,7 @@ struct gwc_client_options {
     const char *secrets;         /* --secrets; NULL: not given */
     const char *admin_address;   /* "none": no admin address */
     int64_t drain_ms;            /* limit of an orderly end */
+    struct gwc_client_leader_options leader;
 };
 
 /* Runs until SIGTERM or SIGINT; the exit code (flags.h).
@@ -59,6 +70,10 @@ struct gwc_client {
     struct gwc_report *report; /* NULL: the spec is a file's, or the work has not begun */
     struct gwc_origin *gateway_origin;
     struct gwc_origin *sources_origin; /* NULL before the spec has named the ConfigMap */
+    struct gw_kube *leader_kube;       /* NULL without --leader-elect, like the next */
+    struct gwc_leader *leader;
+    uint64_t epoch;               /* of our leadership; 0: none */
+    struct gw_timer *again_timer; /* NULL before the outbox was found held by another */
     int64_t started_ms;
 
     struct gw_arena arena; /* name and namespace, for life */
@@ -79,11 +94,11 @@ struct gwc_client {
     struct gw_problems gateway_problems, sources_problems; /* of the newest read; empty: it is in force */
     int64_t loaded_ms;
     bool outbox_full, stopping, nudging; /* nudging: the timer runs */
-    char outbox_reason[GW_REASON_MAX];
+    char outbox_reason[GW_REASON_MAX]; /* why it is full, or (while it is NULL) why it cannot be opened yet */
     int64_t end_at_ms;
 
     struct gw_family *sources_family;
-    struct gw_series *reloads_good, *reloads_bad, *loaded_series;
+    struct gw_series *reloads_good, *reloads_bad, *loaded_series, *leader_series, *transitions_series;
 };
 
 /* Opens the outbox and puts the configuration in force, and what changes in it from now on; what is not there yet is waited
@@ -91,6 +106,24 @@ struct gwc_client {
 int gwc_client_begin(struct gwc_client *client) GW_MUST_CHECK;
 /* Ends the program with this exit code, without the orderly end. */
 void gwc_client_fail(struct gwc_client *client, int exit_code);
+
+/* ---- leader election ---- */
+
+/* Takes part in the election, and begins when it is won. Verdict GWC_ORIGIN_BAD: the API client cannot be opened. */
+int gwc_client_stand_by(struct gwc_client *client) GW_MUST_CHECK;
+/* At the end, when all else is closed: the Lease goes to whoever wants it. */
+void gwc_client_release(struct gwc_client *client);
+/* Another process writes the outbox now: this one ends. */
+void gwc_client_fenced(struct gwc_client *client, uint64_t epoch);
+/* Another process holds the outbox: it is opened again soon. */
+int gwc_client_outbox_held(struct gwc_client *client, const char *words) GW_MUST_CHECK;
+/* "standing by: NAME leads"; false: it does not stand by. */
+bool gwc_client_standing_by(const struct gwc_client *client, struct gw_reason *words);
+/* What there is to say of a leader that cannot renew; false: nothing. */
+bool gwc_client_leader_words(const struct gwc_client *client, struct gw_reason *words);
+void gwc_client_count_leader(struct gwc_client *client);
+
+/* ---- the API server ---- */
 
 /* The API client, opened when it is first asked for. -EINVAL, -ENOENT, … with words. */
 int gwc_client_kube(struct gwc_client *client, struct gw_kube **ret_kube,

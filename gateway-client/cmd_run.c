@@ -16,8 +16,10 @@ static int usage(const char *words)
 
 int gwc_cmd_run(int argc, char **argv)
 {
-    struct gwc_client_options options = {
-        .admin_address = "127.0.0.1:9301", .drain_ms = 10000, .delete_grace_ms = 30000};
+    struct gwc_client_options options = {.admin_address = "127.0.0.1:9301",
+                                         .drain_ms = 10000,
+                                         .delete_grace_ms = 30000,
+                                         .leader = {.times = GWC_LEADER_TIMES}};
     struct gwc_origin_flags origins = {0};
     struct gw_reason reason = {""};
     const char *log_level = "info", *log_format = "logfmt", *namespace_;
@@ -38,6 +40,18 @@ int gwc_cmd_run(int argc, char **argv)
          "the "
          "Gateway or the event sources are there)",
          "GATEWAY_SECRETS"},
+        {"leader-elect", GW_FLAG_BOOL, &options.leader.elect, NULL,
+         "several gateway-clients share the state directory, and one of them, elected by a Lease, does the "
+         "work",
+         "GATEWAY_LEADER_ELECT"},
+        {"lease-name", GW_FLAG_TEXT, &options.leader.lease_name, "[NAMESPACE/]NAME",
+         "the Lease (default: the gateway's name with \"-gateway-client\")", NULL},
+        {"lease-duration", GW_FLAG_DURATION, &options.leader.times.lease_ms, "DURATION",
+         "followers take over when the leader has not renewed for so long (default 15s)", NULL},
+        {"renew-deadline", GW_FLAG_DURATION, &options.leader.times.renew_ms, "DURATION",
+         "a leader that could not renew for so long ends (default 10s)", NULL},
+        {"retry-period", GW_FLAG_DURATION, &options.leader.times.retry_ms, "DURATION",
+         "between two attempts to renew, or to take over (default 2s)", NULL},
         {"drain", GW_FLAG_DURATION, &options.drain_ms, "DURATION", "limit of an orderly end (default 10s)",
          NULL},
         {"log-level", GW_FLAG_TEXT, &log_level, "LEVEL", "debug, info (default), warn, error",
@@ -59,6 +73,8 @@ int gwc_cmd_run(int argc, char **argv)
         return usage(reason.text);
     if (options.state_directory == NULL)
         return usage("--state is needed: the directory of the outbox");
+    if (gwc_client_leader_check(&options.leader, &reason) < 0)
+        return usage(reason.text);
     if (options.delete_grace_ms < 0)
         return usage("--delete-grace is a duration from 0s on");
     if (gw_secrets_in_cluster(options.secrets, &namespace_) && namespace_ != NULL && namespace_[0] == '\0')

@@ -83,6 +83,14 @@ static void print_origins(const struct gw_node *origins)
     }
 }
 
+static void print_leader(const struct gw_node *leader)
+{
+    if (leader == NULL || leader->kind != GW_NODE_MAP)
+        return;
+    printf("leader election: %s, transitions %s, as %s\n", text_of(leader, "message"),
+           text_of(leader, "transitions"), text_of(leader, "identity"));
+}
+
 static void print_status(const struct gw_node *root)
 {
     const struct gw_node *gateway = gw_node_get(root, "gateway");
@@ -94,6 +102,7 @@ static void print_status(const struct gw_node *root)
     printf("outbox: %s of %s bytes, event %s, full: %s %s\n", text_of(outbox, "bytes"),
            text_of(outbox, "sizeMax"), text_of(outbox, "lastSequence"), text_of(outbox, "full"),
            text_of(outbox, "reason"));
+    print_leader(gw_node_get(root, "leaderElection"));
     print_origins(gw_node_get(root, "origins"));
     print_problems(gw_node_at(root, "configuration.problems"));
     print_sources(gw_node_get(root, "sources"));

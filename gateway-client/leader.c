@@ -300,6 +300,7 @@ void gwc_leader_status(const struct gwc_leader *leader, struct gwc_leader_status
         .identity = election->identity,
         .holder = election->holder,
         .transitions = election->transitions,
+        .trouble = leader->trouble,
     };
     gw_reason_set(&words, "%s%s%s%s%s", leading ? "" : "standing by: ",
                   leading                       ? "leading"

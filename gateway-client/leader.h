@@ -41,6 +41,7 @@ struct gwc_leader_status {
     /* "leading"; "standing by: NAME leads"; "standing by: nobody leads", and what is wrong, if something is: "…; the Lease shop/gw
      * cannot be read: leases … is forbidden: …". */
     char words[GW_REASON_MAX];
+    const char *trouble; /* the last part of the words alone; "": none */
 };
 /* Borrowed until the next turn. */
 void gwc_leader_status(const struct gwc_leader *leader, struct gwc_leader_status *ret_status);

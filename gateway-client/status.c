@@ -88,6 +88,26 @@ static void write_origins(struct gwc_client *client, struct gw_bytes *out)
     gw_bytes_append_char(out, ']');
 }
 
+static void write_leader(struct gwc_client *client, struct gw_bytes *out)
+{
+    struct gwc_leader_status status;
+
+    gw_json_member(out, "leaderElection");
+    if (client->leader == NULL) {
+        gw_bytes_append_text(out, "null");
+        return;
+    }
+    gwc_leader_status(client->leader, &status);
+    gw_bytes_append_char(out, '{');
+    gw_json_member_text(out, "state", status.leading ? "leader" : "standby");
+    gw_json_member_text(out, "identity", status.identity);
+    gw_json_member_text(out, "holder", status.holder);
+    gw_json_member_number(out, "transitions", (uint64_t)status.transitions);
+    gw_json_member_number(out, "epoch", client->epoch);
+    gw_json_member_text(out, "message", status.words);
+    gw_bytes_append_char(out, '}');
+}
+
 /* Nothing of it before the work began. */
 static void write_outbox(struct gwc_client *client, struct gw_bytes *out)
 {
@@ -161,6 +181,7 @@ void gwc_status_write(struct gwc_client *client, struct gw_bytes *out)
     write_gateway(client, out);
     write_configuration(client, out);
     write_origins(client, out);
+    write_leader(client, out);
     write_outbox(client, out);
     gw_json_member(out, "sources");
     gw_bytes_append_char(out, '[');
