@@ -144,6 +144,16 @@ void gw_problems_add(struct gw_problems *problems, const char *path, int line, c
         .file = GW_TAKE(file), .path = GW_TAKE(copy), .line = line, .message = GW_TAKE(message)};
 }
 
+void gw_problems_held_by(struct gw_problems *problems, const char *name)
+{
+    struct gw_problem *problem = problems->count == 0 ? NULL : &problems->items[problems->count - 1];
+
+    if (problem == NULL || problem->held_by != NULL || problems->dropped > 0)
+        return;
+    /* Without memory it is a problem like any other. */
+    problem->held_by = strdup(name);
+}
+
 void gw_problems_append(struct gw_problems *problems, const struct gw_problems *from)
 {
     const char *file = problems->file;
@@ -151,6 +161,8 @@ void gw_problems_append(struct gw_problems *problems, const struct gw_problems *
     for (size_t i = 0; i < from->count; i++) {
         problems->file = from->items[i].file;
         gw_problems_add(problems, from->items[i].path, from->items[i].line, "%s", from->items[i].message);
+        if (from->items[i].held_by != NULL)
+            gw_problems_held_by(problems, from->items[i].held_by);
     }
     problems->file = file;
     problems->dropped += from->dropped;
@@ -169,6 +181,7 @@ void gw_problems_done(struct gw_problems *problems)
         free(problems->items[i].file);
         free(problems->items[i].path);
         free(problems->items[i].message);
+        free(problems->items[i].held_by);
     }
     free(problems->items);
     *problems = (struct gw_problems){0};

@@ -48,6 +48,7 @@ struct gw_problem {
     char *path;    /* owned; dotted path in the document, "" for the whole */
     int line;      /* from 1; 0 unknown */
     char *message; /* owned; one sentence */
+    char *held_by; /* owned; see gw_problems_held_by(); NULL: nobody */
 };
 
 enum { GW_PROBLEMS_MAX = 200 };
@@ -62,6 +63,8 @@ struct gw_problems {
 
 void gw_problems_add(struct gw_problems *problems, const char *path, int line, const char *format, ...)
     GW_PRINTF(4, 5);
+/* The problem that was added last is only that something else, of this name, holds what is asked for. */
+void gw_problems_held_by(struct gw_problems *problems, const char *name);
 bool gw_problems_any(const struct gw_problems *problems);
 /* Adds all of `from` to `problems`, with their own files; `from` is left as it is. */
 void gw_problems_append(struct gw_problems *problems, const struct gw_problems *from);

@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NUDGE_GATHER_MS = 50 };
+enum {
+    NUDGE_GATHER_MS = 50,
+    RING_MAX = 100, /* of sources whose edits wait for each other, to be found out */
+};
 
 static struct gwc_server *server_find(struct gwc_client *client, const char *type)
 {
@@ -100,9 +103,41 @@ void gwc_client_stream_moved(struct gwc_client *client, const struct gwc_stream 
     client->nudging = true;
 }
 
+/* The stream that is in the way of this one's edit; NULL: none, or it is not known. Keys are "type.name", or just the name. */
+static struct gwc_stream *stream_holder(struct gwc_client *client, const struct gwc_stream *stream)
+{
+    GW_AUTO(gw_bytes_done) struct gw_bytes key = {0};
+    const char *name = gwc_stream_held_by(stream);
+    struct gwc_server *server = gwc_stream_server(stream);
+
+    if (name == NULL)
+        return NULL;
+    gw_bytes_printf(&key, "%s.%s", gwc_server_spec(server)->type, name);
+    struct gwc_stream *holder = key.failed ? NULL : gwc_client_stream(client, gw_bytes_text(&key));
+    if (holder == NULL)
+        holder = gwc_client_stream(client, name);
+    return holder != NULL && gwc_stream_server(holder) == server ? holder : NULL;
+}
+
+/* Sources that swap endpoints in one edit: each waits for the next one to let go, and the last one for the first. */
+static bool stream_in_ring(struct gwc_client *client, const struct gwc_stream *stream)
+{
+    const struct gwc_stream *at = stream;
+
+    for (int i = 0; i < RING_MAX && at != NULL; i++) {
+        at = stream_holder(client, at);
+        if (at == stream)
+            return true;
+    }
+    return false;
+}
+
 void gwc_client_nudge_neighbours(struct gwc_client *client)
 {
     client->nudging = false;
+    for (size_t i = 0; i < client->streams_count; i++)
+        if (stream_in_ring(client, client->streams[i]))
+            gwc_stream_yield(client->streams[i]); /* and the ring is none any more */
     for (size_t i = 0; i < client->streams_count; i++)
         if (gwc_server_moved(gwc_stream_server(client->streams[i])))
             gwc_stream_nudge(client->streams[i]);

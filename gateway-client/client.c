@@ -120,7 +120,7 @@ static void on_stream_changed(void *user, struct gwc_stream *stream)
     struct gwc_stream_status status;
 
     gwc_stream_status(stream, &status);
-    if (status.state == GWC_STREAM_RUNNING)
+    if (status.state == GWC_STREAM_RUNNING || gwc_stream_yields(stream))
         gwc_client_stream_moved(client, stream);
     gwc_report_stream(client->report, stream);
 }
@@ -131,6 +131,8 @@ static void on_stream_said(void *user, struct gwc_stream *stream, bool refused)
     struct gwc_stream_status status;
 
     gwc_stream_status(stream, &status);
+    if (gwc_stream_held_by(stream) != NULL)
+        gwc_client_stream_moved(client, stream); /* the neighbour may wait for this one in turn */
     if (refused && status.refused[0] != '\0')
         gwc_report_tell(client->report, GWC_EVENT_EDIT_REFUSED, status.key, status.refused);
     else

@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "gateway-client/configuration.h"
 #include "gateway-client/link.h"
 #include "gateway-client/validation.h"
 
@@ -27,27 +28,20 @@ static const struct gw_backoff_policy invalid_policy = {.initial_ms = 2000, .fac
 const char *const gwc_stream_state_names[] = {"validating", "starting", "running", "invalid",
                                               "failing",    "stopped",  NULL};
 
-/* One configuration of the source, with the server it goes to; a copy of our own. */
-struct configuration {
-    struct gw_arena arena;
-    struct gwc_source source;
-    struct gwc_server *server;
-    bool there;
-};
-
 struct gwc_stream {
     const struct gwc_stream_context *context;
-    struct configuration current;   /* runs, or is being started */
-    struct configuration candidate; /* wanted instead; validated first */
+    struct gwc_configuration current;   /* runs, or is being started */
+    struct gwc_configuration candidate; /* wanted instead; validated first */
     enum gwc_stream_state state;
     int64_t since_ms, trouble_ms, next_attempt_ms;
     char message[GW_REASON_MAX], notice[GW_REASON_MAX], refused[GW_REASON_MAX];
     char trouble[GW_REASON_MAX]; /* the last words of failing or invalid, until it runs */
+    char *held_by;               /* the candidate was refused because of this source alone; NULL: not so */
     uint32_t told;
     enum gwc_contract contract;
     struct gwc_validation *validation;
     struct gwc_link *link;
-    bool link_ending, stopping, restart_wanted;
+    bool link_ending, stopping, restart_wanted, yields;
     struct gw_timer *timer;        /* the next attempt */
     struct gw_timer *settle_timer; /* old contracts: started; all: steady */
     struct gw_backoff failing, invalid;
@@ -56,36 +50,6 @@ struct gwc_stream {
     struct gw_series *events_series, *running_series, *restarts_series;
     uint64_t events_told;
 };
-
-/* ---- configurations ---- */
-
-static void configuration_done(struct configuration *configuration)
-{
-    gw_arena_done(&configuration->arena);
-    gwc_server_unref(configuration->server);
-    *configuration = (struct configuration){0};
-}
-
-static int configuration_copy(struct configuration *copy, struct gwc_server *server,
-                              const struct gwc_source *source)
-{
-    struct configuration made = {.source = *source, .there = true};
-
-    made.source.key = gw_arena_copy(&made.arena, gw_view_text(source->key));
-    made.source.type = gw_arena_copy(&made.arena, gw_view_text(source->type));
-    made.source.name = gw_arena_copy(&made.arena, gw_view_text(source->name));
-    made.source.config.data = gw_arena_copy(&made.arena, source->config);
-    made.source.file = source->file == NULL ? "" : gw_arena_copy(&made.arena, gw_view_text(source->file));
-    if (made.source.key == NULL || made.source.type == NULL || made.source.name == NULL ||
-        made.source.config.data == NULL || made.source.file == NULL) {
-        gw_arena_done(&made.arena);
-        return GW_RAISE(-ENOMEM);
-    }
-    made.server = gwc_server_ref(server);
-    configuration_done(copy);
-    *copy = made;
-    return 0;
-}
 
 /* ---- state ---- */
 
@@ -338,12 +302,20 @@ static void stream_start(struct gwc_stream *stream)
 
 /* ---- validation ---- */
 
+static void stream_set_held_by(struct gwc_stream *stream, const char *name)
+{
+    free(stream->held_by);
+    stream->held_by = name == NULL ? NULL : strdup(name);
+}
+
 static void stream_adopt(struct gwc_stream *stream)
 {
+    stream->yields = false;
+    stream_set_held_by(stream, NULL);
     if (stream->candidate.there) {
-        configuration_done(&stream->current);
+        gwc_configuration_done(&stream->current);
         stream->current = stream->candidate;
-        stream->candidate = (struct configuration){0};
+        stream->candidate = (struct gwc_configuration){0};
     }
     stream->refused[0] = '\0';
 }
@@ -361,23 +333,9 @@ static void stream_valid(struct gwc_stream *stream, enum gwc_contract contract)
     stream_withdraw(stream);
 }
 
-/* Problems with the lines of the file that the user edits. */
-static void problems_words(const struct gw_problems *problems, const struct gwc_source *source,
-                           struct gw_reason *reason)
+static void stream_refused(struct gwc_stream *stream, const char *words, const char *holder)
 {
-    struct gw_problems located = {0};
-
-    for (size_t i = 0; i < problems->count; i++) {
-        const struct gw_problem *problem = &problems->items[i];
-        int line = problem->line > 0 && source->line > 0 ? problem->line + source->line - 1 : problem->line;
-        gw_problems_add(&located, problem->path, line, "%s", problem->message);
-    }
-    gw_problems_reason(&located, reason);
-    gw_problems_done(&located);
-}
-
-static void stream_refused(struct gwc_stream *stream, const char *words)
-{
+    stream_set_held_by(stream, holder);
     if (stream->link != NULL && !stream->link_ending) {
         stream_set_refused(stream, words); /* the last good one keeps running */
         stream_wait(stream, &stream->invalid);
@@ -389,7 +347,7 @@ static void stream_refused(struct gwc_stream *stream, const char *words)
 static void on_validated(void *user, const struct gwc_validated *validated)
 {
     struct gwc_stream *stream = user;
-    const struct configuration *asked = stream->candidate.there ? &stream->candidate : &stream->current;
+    const struct gwc_configuration *asked = stream->candidate.there ? &stream->candidate : &stream->current;
     struct gw_reason reason = {""};
 
     stream->validation = NULL;
@@ -398,8 +356,8 @@ static void on_validated(void *user, const struct gwc_validated *validated)
     if (validated->validity == GWC_VALID) {
         stream_valid(stream, validated->contract);
     } else if (validated->validity == GWC_INVALID) {
-        problems_words(validated->problems, &asked->source, &reason);
-        stream_refused(stream, reason.text);
+        gwc_validated_words(validated, &asked->source, &reason);
+        stream_refused(stream, reason.text, gwc_validated_holder(validated));
     } else if (stream->link != NULL && !stream->link_ending) {
         stream_wait(stream, &stream->failing); /* runs on; the edit waits for an answer */
     } else {
@@ -411,7 +369,7 @@ static void on_validated(void *user, const struct gwc_validated *validated)
 
 static void stream_attempt(struct gwc_stream *stream)
 {
-    const struct configuration *asked = stream->candidate.there ? &stream->candidate : &stream->current;
+    const struct gwc_configuration *asked = stream->candidate.there ? &stream->candidate : &stream->current;
     struct gw_reason reason = {"no memory left"};
     struct gw_rpc_channel *channel = gwc_server_channel(asked->server, &reason);
     bool runs = stream->link != NULL;
@@ -453,7 +411,7 @@ static int stream_prepare(struct gwc_stream *stream, struct gwc_server *server,
     const struct gwc_stream_context *context = stream->context;
     const char *labels[] = {source->name, source->type};
 
-    GW_TRY(configuration_copy(&stream->current, server, source));
+    GW_TRY(gwc_configuration_copy(&stream->current, server, source));
     GW_TRY(gw_timer_open(&stream->timer, context->loop, on_attempt_time, stream));
     GW_TRY(gw_timer_open(&stream->settle_timer, context->loop, on_settled, stream));
     stream->events_series = gw_family_series(context->events, labels);
@@ -495,7 +453,8 @@ static bool stream_runs(const struct gwc_stream *stream, const struct gwc_server
 static void stream_drop_candidate(struct gwc_stream *stream)
 {
     stream->validation = gwc_validation_cancel(stream->validation); /* it asked about the candidate */
-    configuration_done(&stream->candidate);
+    gwc_configuration_done(&stream->candidate);
+    stream_set_held_by(stream, NULL);
 }
 
 int gwc_stream_update(struct gwc_stream *stream, struct gwc_server *server, const struct gwc_source *source)
@@ -506,8 +465,9 @@ int gwc_stream_update(struct gwc_stream *stream, struct gwc_server *server, cons
         stream_set_refused(stream, "");
         return 0;
     }
-    GW_TRY(configuration_copy(&stream->candidate, server, source));
+    GW_TRY(gwc_configuration_copy(&stream->candidate, server, source));
     stream->validation = gwc_validation_cancel(stream->validation); /* it asked about an older candidate */
+    stream_set_held_by(stream, NULL);
     stream->stopping = false;
     gw_backoff_reset(&stream->failing);
     gw_backoff_reset(&stream->invalid);
@@ -536,6 +496,29 @@ void gwc_stream_nudge(struct gwc_stream *stream)
     gw_timer_start(stream->timer, NUDGE_MS);
 }
 
+const char *gwc_stream_held_by(const struct gwc_stream *stream)
+{
+    bool waits = stream->link != NULL && !stream->link_ending && !stream->restart_wanted && !stream->stopping;
+
+    return waits && stream->candidate.there ? stream->held_by : NULL;
+}
+
+void gwc_stream_yield(struct gwc_stream *stream)
+{
+    gw_log(GW_LOG_INFO, "edits wait for each other: this event source lets go first", "source",
+           gwc_stream_key(stream), "held_by", stream->held_by, NULL);
+    stream->validation = gwc_validation_cancel(stream->validation);
+    gw_timer_stop(stream->timer);
+    stream->yields = true;
+    stream->restart_wanted = true;
+    stream_withdraw(stream);
+}
+
+bool gwc_stream_yields(const struct gwc_stream *stream)
+{
+    return stream->yields;
+}
+
 void gwc_stream_stop(struct gwc_stream *stream, bool withdraw)
 {
     stream->stopping = true;
@@ -560,8 +543,9 @@ struct gwc_stream *gwc_stream_free(struct gwc_stream *stream)
     gw_family_remove(stream->context->events, stream->events_series);
     gw_family_remove(stream->context->running, stream->running_series);
     gw_family_remove(stream->context->restarts, stream->restarts_series);
-    configuration_done(&stream->current);
-    configuration_done(&stream->candidate);
+    free(stream->held_by);
+    gwc_configuration_done(&stream->current);
+    gwc_configuration_done(&stream->candidate);
     free(stream);
     return NULL;
 }

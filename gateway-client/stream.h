@@ -72,6 +72,13 @@ int gwc_stream_update(struct gwc_stream *stream, struct gwc_server *server,
 void gwc_stream_refuse(struct gwc_stream *stream, const char *words);
 /* A neighbour has stopped or changed: one that was refused may be good now, and is tried soon. */
 void gwc_stream_nudge(struct gwc_stream *stream);
+/* The event source of this name, and nothing else, is in the way of an edit while the last good configuration runs; NULL: no
+ * edit waits, or something else is wrong with it. Borrowed. */
+const char *gwc_stream_held_by(const struct gwc_stream *stream);
+/* Lets go of what runs for such an edit, because others in turn wait for it; the edit is tried again as neighbours move. */
+void gwc_stream_yield(struct gwc_stream *stream);
+/* Did it, and does not run yet? */
+bool gwc_stream_yields(const struct gwc_stream *stream);
 /* Ends it; context->stopped() comes, possibly from within this call. `withdraw`: the source is no longer wanted; otherwise we
  * go away, and the server may expect us back. */
 void gwc_stream_stop(struct gwc_stream *stream, bool withdraw);

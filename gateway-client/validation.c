@@ -53,9 +53,12 @@ static void answer_v1(struct gwc_validation *validation, struct gw_view reply)
     validation->nonsense = answer == NULL;
     if (answer == NULL)
         return;
-    for (size_t i = 0; i < answer->n_problems; i++)
+    for (size_t i = 0; i < answer->n_problems; i++) {
         gw_problems_add(&validation->problems, answer->problems[i]->path, (int)answer->problems[i]->line,
                         "%s", answer->problems[i]->message);
+        if (answer->problems[i]->held_by[0] != '\0')
+            gw_problems_held_by(&validation->problems, answer->problems[i]->held_by);
+    }
     gateway__v1__validation__free_unpacked(answer, NULL);
 }
 
@@ -218,4 +221,30 @@ struct gwc_validation *gwc_validation_cancel(struct gwc_validation *validation)
     if (validation != NULL)
         validation->cancelled = true; /* the answer still comes, and frees it */
     return NULL;
+}
+
+/* ---- what the answer means ---- */
+
+void gwc_validated_words(const struct gwc_validated *validated, const struct gwc_source *source,
+                         struct gw_reason *words)
+{
+    struct gw_problems located = {0};
+
+    for (size_t i = 0; i < validated->problems->count; i++) {
+        const struct gw_problem *problem = &validated->problems->items[i];
+        int line = problem->line > 0 && source->line > 0 ? problem->line + source->line - 1 : problem->line;
+        gw_problems_add(&located, problem->path, line, "%s", problem->message);
+    }
+    gw_problems_reason(&located, words);
+    gw_problems_done(&located);
+}
+
+const char *gwc_validated_holder(const struct gwc_validated *validated)
+{
+    const struct gw_problems *problems = validated->problems;
+
+    for (size_t i = 0; i < problems->count; i++)
+        if (problems->items[i].held_by == NULL)
+            return NULL;
+    return problems->count == 0 || problems->dropped > 0 ? NULL : problems->items[0].held_by;
 }

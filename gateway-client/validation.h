@@ -22,6 +22,12 @@ struct gwc_validated {
     const char *reason;                 /* borrowed during done() */
 };
 
+/* The problems, with the lines of the file that the user edits. */
+void gwc_validated_words(const struct gwc_validated *validated, const struct gwc_source *source,
+                         struct gw_reason *words);
+/* The event source that holds what this one asks for, when nothing else is wrong with it; NULL: none. Borrowed. */
+const char *gwc_validated_holder(const struct gwc_validated *validated);
+
 struct gwc_validation;
 
 struct gwc_validation_options {

@@ -82,10 +82,13 @@ static void config_check(struct gws_server *server, const struct gws_request *re
     server->module->validate(server, &request->identity, config, &found);
     for (size_t i = 0; i < found.count; i++) {
         const struct gw_problem *problem = &found.items[i];
-        if (before == 0 || (problem->path[0] != '\0' && !path_is_named(problems, problem->path)))
-            gw_problems_add(problems, problem->path,
-                            problem->line > 0 ? problem->line : line_of(root, problem->path), "%s",
-                            problem->message);
+        if (before > 0 && (problem->path[0] == '\0' || path_is_named(problems, problem->path)))
+            continue;
+        gw_problems_add(problems, problem->path,
+                        problem->line > 0 ? problem->line : line_of(root, problem->path), "%s",
+                        problem->message);
+        if (problem->held_by != NULL)
+            gw_problems_held_by(problems, problem->held_by);
     }
     problems->dropped += found.dropped;
 }

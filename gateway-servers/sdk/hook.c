@@ -190,10 +190,15 @@ struct gws_hook *gws_hook_withdraw(struct gws_hook *hook)
 
 /* ---- what stands in the way of a new hook ---- */
 
-static bool hook_is_of(const struct gws_hook *hook, const struct gws_identity *identity)
+static bool hook_is_of_gateway(const struct gws_hook *hook, const struct gws_identity *identity)
 {
     return strcmp(hook->gateway, identity->gateway) == 0 &&
-           strcmp(hook->namespace_, identity->namespace_) == 0 && strcmp(hook->name, identity->name) == 0;
+           strcmp(hook->namespace_, identity->namespace_) == 0;
+}
+
+static bool hook_is_of(const struct gws_hook *hook, const struct gws_identity *identity)
+{
+    return hook_is_of_gateway(hook, identity) && strcmp(hook->name, identity->name) == 0;
 }
 
 /* "orders" (gateway default/shop); Argo's contracts do not tell the gateway. */
@@ -229,10 +234,12 @@ static const struct gws_hook *port_other(const struct gws_hook_port *port,
     return NULL;
 }
 
-/* Words for what is in the way, and where in the configuration; false: nothing is. */
-static bool hooks_obstacle(const struct gws_hooks *hooks, const struct gws_identity *identity,
-                           const struct gws_hook_options *options, const struct gws_path *path,
-                           const char **ret_where, struct gw_reason *reason)
+/* Words for what is in the way, and where in the configuration; NULL: nothing is. */
+static const struct gws_hook *hooks_obstacle(const struct gws_hooks *hooks,
+                                             const struct gws_identity *identity,
+                                             const struct gws_hook_options *options,
+                                             const struct gws_path *path, const char **ret_where,
+                                             struct gw_reason *reason)
 {
     const struct gws_hook_port *port = port_find(hooks, options->port);
     struct hook_rival rival = {.identity = identity};
@@ -240,30 +247,30 @@ static bool hooks_obstacle(const struct gws_hooks *hooks, const struct gws_ident
     struct gw_reason name;
 
     if (other == NULL)
-        return false;
+        return NULL;
     hook_describe(other, &name);
     *ret_where = "port";
     if (!text_same(port->address, options->address)) {
         gw_reason_set(reason,
                       "%u is served on %s for event source %s; sources that share a port share its address",
                       options->port, port->address == NULL ? "all addresses" : port->address, name.text);
-        return true;
+        return other;
     }
     if (!port_fits(port, options)) {
         gw_reason_set(reason,
                       "%u is served %s for event source %s; sources that share a port share its TLS files",
                       options->port, port->certificate_file == NULL ? "without TLS" : "with other TLS files",
                       name.text);
-        return true;
+        return other;
     }
     gws_routes_owners(port->routes, path, options->methods, on_rival, &rival);
     if (rival.hook == NULL)
-        return false;
+        return NULL;
     hook_describe(rival.hook, &name);
     *ret_where = "endpoint";
     gw_reason_set(reason, "%s on port %u is already taken by event source %s", path->text, options->port,
                   name.text);
-    return true;
+    return rival.hook;
 }
 
 void gws_hook_check(struct gws_hooks *hooks, const struct gws_identity *identity,
@@ -271,13 +278,19 @@ void gws_hook_check(struct gws_hooks *hooks, const struct gws_identity *identity
 {
     GW_AUTO(gws_path_freep) struct gws_path *path = NULL;
     struct gw_reason reason = {""};
+    const struct gws_hook *holder = NULL;
     const char *where = "endpoint";
     int fault = gws_path_new(&path, options->endpoint, &reason);
 
     if (fault == -ENOMEM)
         gw_reason_set(&reason, "no memory left");
-    if (fault != 0 || hooks_obstacle(hooks, identity, options, path, &where, &reason))
-        gw_problems_add(problems, where, 0, "%s", reason.text);
+    if (fault == 0)
+        holder = hooks_obstacle(hooks, identity, options, path, &where, &reason);
+    if (fault == 0 && holder == NULL)
+        return;
+    gw_problems_add(problems, where, 0, "%s", reason.text);
+    if (holder != NULL && hook_is_of_gateway(holder, identity))
+        gw_problems_held_by(problems, holder->name);
 }
 
 /* ---- opening ---- */

@@ -73,6 +73,8 @@ static void reply_validation(struct gw_rpc_server_call *call, const struct gw_pr
             rows[i].path = problems->items[i].path;
             rows[i].line = (uint32_t)GW_MAX(problems->items[i].line, 0);
             rows[i].message = problems->items[i].message;
+            if (problems->items[i].held_by != NULL)
+                rows[i].held_by = problems->items[i].held_by;
             pointers[i] = &rows[i];
         }
         validation.problems = pointers;

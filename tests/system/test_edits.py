@@ -337,6 +337,38 @@ def test_an_edit_may_move_endpoints_on(gateway, watcher):
     assert {event["source"].rsplit(".", 1)[1] for event in watcher.wait_events(2)} == {"a", "b"}
 
 
+def test_an_edit_may_swap_endpoints(gateway, watcher):
+    """One edit swaps the endpoints of two sources, the next one turns three round: each has its new one soon."""
+    port = free_port()
+    ring = ["/a", "/b", "/c"]
+    gateway.watch("w", watcher.url).write_sources({f"webhook.{path[1:]}": webhook(port, path) for path in ring})
+    gateway.up()
+
+    def subject(path):
+        count = len(watcher.events())
+        return watcher.wait_events(count + 1)[count]["subject"] if post(port, path)[0] == 200 else None
+
+    for wanted in ({"a": "/b", "b": "/a", "c": "/c"}, {"a": "/a", "b": "/c", "c": "/b"}, {"a": "/c", "b": "/b", "c": "/a"}):
+        gateway.write_sources({f"webhook.{name}": webhook(port, path) for name, path in wanted.items()})
+        wait_for(lambda: {subject(path): path for path in ring} == wanted, 4 * SOON,
+                 lambda: f"{wanted}: {[(source['key'], source['message'], source['refusedEdit']) for source in gateway.status()['sources']]}")
+    assert all(source["state"] == "running" and not source["refusedEdit"] for source in gateway.status()["sources"])
+
+
+def test_two_edits_that_cannot_both_be_are_no_swap(gateway):
+    """Two sources want each the other's endpoint, and one of them something that is wrong besides: nobody lets go of anything."""
+    port = free_port()
+    gateway.write_sources({"webhook.a": webhook(port, "/a"), "webhook.b": webhook(port, "/b")})
+    gateway.up()
+    before = [shape(source) for source in gateway.status()["sources"]]
+    gateway.write_sources({"webhook.a": webhook(port, "/b"), "webhook.b": webhook(port, "/a", endpiont="/x")})
+    wait_for(lambda: all(source["refusedEdit"] for source in gateway.status()["sources"]), SOON, "both to be refused")
+    sender = Sender(port, "/a")
+    wait_for(lambda: sender.sent > 200, 4 * SOON, "some requests")
+    sender.stop()
+    assert not sender.faults and [shape(source) for source in gateway.status()["sources"]] == before
+
+
 def test_a_thousand_sources_come_and_go_in_one_edit(gateway, watcher):
     """1,000 sources are added in one edit, removed in one, twice: all run within seconds, and memory does not grow."""
     port = free_port()

@@ -138,6 +138,22 @@ static void problems_are_gathered_and_told_together(void **state GW_UNUSED)
     assert_null(problems.items);
 }
 
+static void who_holds_what_is_asked_for_stays_with_its_problem(void **state GW_UNUSED)
+{
+    struct gw_problems problems = {0}, copy = {0};
+
+    gw_problems_held_by(&problems, "nobody"); /* of no problem at all */
+    gw_problems_add(&problems, "endpoint", 0, "taken");
+    gw_problems_held_by(&problems, "orders");
+    gw_problems_add(&problems, "port", 0, "no port");
+    gw_problems_append(&copy, &problems);
+    gw_problems_done(&problems);
+    assert_int_equal(copy.count, 2);
+    assert_string_equal(copy.items[0].held_by, "orders");
+    assert_null(copy.items[1].held_by);
+    gw_problems_done(&copy);
+}
+
 static void too_many_problems_are_counted(void **state GW_UNUSED)
 {
     struct gw_problems problems = {0};
@@ -175,6 +191,7 @@ int main(void)
         cmocka_unit_test(words_are_cut_at_a_character),
         cmocka_unit_test(words_may_quote_the_words_they_replace),
         cmocka_unit_test(problems_are_gathered_and_told_together),
+        cmocka_unit_test(who_holds_what_is_asked_for_stays_with_its_problem),
         cmocka_unit_test(too_many_problems_are_counted),
         cmocka_unit_test(freep_frees_and_forgets),
     };

@@ -555,9 +555,17 @@ static void who_has_an_endpoint_or_port_is_named(void **state)
     struct gws_hook_options a = site_options(port, "/o/{id}"), other = site_options(port, "/o/{name}");
     GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
     struct gws_hook *one = site_hook(&anna, &a), *two = NULL;
+    struct gws_identity stranger = bert;
     (void)state;
 
+    stranger.gateway = "other";
     assert_obstacle(&bert, &other, "endpoint", "\"anna\" (gateway default/shop)");
+    gws_hook_check(site->hooks, &bert, &other, &problems);
+    assert_string_equal(problems.items[0].held_by, "anna");
+    gw_problems_done(&problems);
+    gws_hook_check(site->hooks, &stranger, &other, &problems); /* whose gateway cannot have anna let go */
+    assert_null(problems.items[0].held_by);
+    gw_problems_done(&problems);
     gws_hook_check(site->hooks, &anna, &other, &problems); /* itself again: fine */
     other.methods = gws_method_bit("GET");
     gws_hook_check(site->hooks, &bert, &other, &problems);
