@@ -313,8 +313,8 @@ static int load_sections(const struct load_field *field, const struct gw_node *n
         if (entry->kind != GW_NODE_MAP)
             load_problem(field->load, &place, entry->line, "expected a mapping, got %s",
                          gw_node_kind_name(entry->kind));
-        else
-            GW_TRY(load_table(field->load, field->setting->table, entry, &place, config));
+        GW_TRY(load_table(field->load, field->setting->table, entry->kind == GW_NODE_MAP ? entry : NULL,
+                          &place, config));
     }
     memcpy(field->value, &sections, sizeof(sections));
     return 0;
@@ -402,8 +402,8 @@ static void table_sort(const struct load *load, const struct gw_setting *table, 
     }
 }
 
-/* A section that is absent still gets the defaults of its table, but requires nothing. */
-static int table_absent(const struct load_field *field)
+/* The default, if there is one. A section that is absent still gets the defaults of its table, but requires nothing. */
+static int table_default(const struct load_field *field)
 {
     if (field->setting->otherwise != NULL)
         GW_TRY(load_default(field));
@@ -418,10 +418,10 @@ static int table_setting(const struct load *load, const struct gw_setting *setti
     struct gw_node_path place = {path, node == NULL ? setting->name : node->key, 0};
     struct load_field field = {load, setting, &place, config + setting->offset};
 
-    if (node == NULL || node->kind == GW_NODE_NULL) {
-        GW_TRY(table_absent(&field));
+    /* also where a value is given: when it is a wrong one, whoever goes on with the rest finds the default */
+    GW_TRY(table_default(&field));
+    if (node == NULL || node->kind == GW_NODE_NULL)
         return 0;
-    }
     if (setting->kind == GW_SETTING_SECTION && setting->present > 0)
         memcpy(config + setting->present - 1, &(bool){true}, sizeof(bool));
     GW_TRY(load_value(&field, node));

@@ -69,7 +69,7 @@ struct gw_setting {
 };
 
 /* Fills `config` (zeroed by this call, `config_size` bytes) from a MAP or NULL node; everything it points to
- * lives in `arena` or in the tree. Problems carry paths relative to the node, prefixed by `path` when that is
+ * lives in `arena` or in the tree. What has a default has it also where a wrong value was given. Problems carry paths relative to the node, prefixed by `path` when that is
  * not "". 0 also when problems were added: look at them. < 0: no memory. */
 int gw_settings_load(const struct gw_setting *table, const struct gw_node *node, const char *path,
                      void *config, size_t config_size, struct gw_arena *arena,

@@ -26,6 +26,16 @@ int gwc_check_ask(struct gwc_check *check, const char *path, const ProtobufCMess
     return 0;
 }
 
+int gwc_check_ping(struct gwc_check *check, int64_t timeout_ms, struct gwc_answer *ret_answer)
+{
+    Gateway__V1__DescribeRequest request = GATEWAY__V1__DESCRIBE_REQUEST__INIT; /* empty, as all may be */
+    const char *path = check->contract == GWC_CONTRACT_V1        ? "/gateway.v1.Eventing/Describe"
+                       : check->contract == GWC_CONTRACT_GENERIC ? "/sluice.check.Nobody/Nothing"
+                                                                 : "/gateways.Eventing/ValidateEventSource";
+
+    return gwc_ask(check->channel, path, &request.base, timeout_ms, ret_answer);
+}
+
 /* ---- which contract ---- */
 
 static int describe_ask(struct gwc_check *check, struct gwc_answer *answer)

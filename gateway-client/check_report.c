@@ -4,6 +4,7 @@
 #include "common/json.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 static const char *const verdict_words[] = {"not tried", "ok", "warning", "FAILED"};
 
@@ -27,7 +28,9 @@ static void print_detail(FILE *out, const char *label, const char *text)
     fputc('\n', out);
 }
 
-static void print_rule(FILE *out, const struct gwc_rule_row *row, const struct gwc_finding *finding)
+/* What is said of all that could not be tried is said once, at the end. */
+static void print_rule(FILE *out, const struct gwc_rule_row *row, const struct gwc_finding *finding,
+                       const char *said_of_all)
 {
     bool bad = finding->verdict == GWC_VERDICT_FAILED || finding->verdict == GWC_VERDICT_WARNING;
 
@@ -39,8 +42,10 @@ static void print_rule(FILE *out, const struct gwc_rule_row *row, const struct g
         print_detail(out, "see", row->where);
         return;
     }
-    fputs(": ", out);
-    print_text(out, finding->seen);
+    if (strcmp(finding->seen, said_of_all) != 0) {
+        fputs(": ", out);
+        print_text(out, finding->seen);
+    }
     fputc('\n', out);
 }
 
@@ -50,7 +55,7 @@ void gwc_check_print(const struct gwc_check *check, FILE *out)
     if (check->type[0] != '\0') {
         fputs(": ", out);
         print_text(out, check->type);
-        fputc(' ', out);
+        fputs(check->version[0] != '\0' ? " " : "", out);
         print_text(out, check->version);
     }
     if (!check->speaks) {
@@ -62,7 +67,12 @@ void gwc_check_print(const struct gwc_check *check, FILE *out)
     fprintf(out, ", by the contract %s\n\n", gwc_contract_names[check->contract]);
     for (size_t i = 0; i < GWC_RULES; i++)
         if (gwc_check_applies(check, i))
-            print_rule(out, &gwc_rule_rows[i], &check->findings[i]);
+            print_rule(out, &gwc_rule_rows[i], &check->findings[i], check->words.text);
+    if (check->words.text[0] != '\0') {
+        fputs("\nNot tried where nothing else is said: ", out);
+        print_text(out, check->words.text);
+        fputc('\n', out);
+    }
     fprintf(out,
             "\n%zu ok, %zu failed, %zu warnings, %zu not tried; %" PRIu64 " streams, %" PRIu64 " events\n",
             gwc_check_count(check, GWC_VERDICT_OK), gwc_check_count(check, GWC_VERDICT_FAILED),

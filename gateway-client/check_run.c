@@ -1,6 +1,7 @@
 /* check-server: all groups, in order. */
 #include "gateway-client/check_server.h"
 
+enum { SURVIVAL_MS = 2000 };
 static const char number_mark[] = "${N}";
 
 int gwc_check_config(struct gwc_check *check, int number, struct gw_view *ret_config)
@@ -30,36 +31,60 @@ static bool has_stream(const struct gwc_check *check)
     return check->words.text[0] == '\0';
 }
 
+struct step {
+    int (*run)(struct gwc_check *check);
+    enum gwc_rule blamed; /* when the server is gone afterwards */
+    bool needs_stream;
+};
+
 /* The cancel comes last: a server that does not get over it would spoil what follows. */
-static int run_newest(struct gwc_check *check)
+static const struct step newest_steps[] = {
+    {gwc_check_methods, GWC_RULE_UNIMPLEMENTED, false},
+    {gwc_check_health, GWC_RULE_HEALTH, false},
+    {gwc_check_validate, GWC_RULE_BAD_CONFIG, false},
+    {gwc_check_stream, GWC_RULE_ODD_ACKNOWLEDGEMENT, true},
+    {gwc_check_refusals, GWC_RULE_FIRST_REQUEST, false},
+    {gwc_check_end, GWC_RULE_REPLACED, true},
+    {gwc_check_flow, GWC_RULE_WINDOW, true},
+    {gwc_check_position, GWC_RULE_FOREIGN_POSITION, true},
+    {gwc_check_garbage, GWC_RULE_GARBAGE, false},
+    {gwc_check_crowd, GWC_RULE_CROWD, true},
+    {gwc_check_cancel, GWC_RULE_CANCEL, true},
+    {0},
+};
+static const struct step argo_steps[] = {
+    {gwc_check_methods, GWC_RULE_UNIMPLEMENTED, false},
+    {gwc_check_health, GWC_RULE_HEALTH, false},
+    {gwc_check_validate_argo, GWC_RULE_ARGO_VALIDATION, false},
+    {gwc_check_stream_argo, GWC_RULE_ARGO_STAYS_OPEN, true},
+    {gwc_check_garbage, GWC_RULE_GARBAGE, false},
+    {gwc_check_crowd, GWC_RULE_CROWD, true},
+    {gwc_check_cancel, GWC_RULE_CANCEL, true},
+    {0},
+};
+
+/* Whatever it answers, it is there. */
+static int judge_survival(struct gwc_check *check, enum gwc_rule blamed)
 {
-    GW_TRY(gwc_check_validate(check));
-    if (has_stream(check))
-        GW_TRY(gwc_check_stream(check));
-    GW_TRY(gwc_check_refusals(check));
-    if (has_stream(check)) {
-        GW_TRY(gwc_check_end(check));
-        GW_TRY(gwc_check_flow(check));
-        GW_TRY(gwc_check_position(check));
-    }
-    GW_TRY(gwc_check_garbage(check));
-    if (has_stream(check)) {
-        GW_TRY(gwc_check_crowd(check));
-        GW_TRY(gwc_check_cancel(check));
-    }
+    GW_AUTO(gwc_answer_done) struct gwc_answer answer = {0};
+    const int64_t timeout_ms = GW_MIN(check->options.timeout_ms, (int64_t)SURVIVAL_MS);
+
+    GW_TRY(gwc_check_ping(check, timeout_ms, &answer));
+    if (answer.status != GW_RPC_UNAVAILABLE || gw_rpc_channel_connected(check->channel))
+        return 0;
+    gwc_check_failed(check, blamed, "then the server was gone: %s", answer.message);
+    gw_reason_set(&check->words, "the server was gone after rule %s was tried", gwc_rule_rows[blamed].number);
+    check->gone = true;
     return 0;
 }
 
-static int run_argo(struct gwc_check *check)
+static int run_steps(struct gwc_check *check, const struct step *steps)
 {
-    if (check->contract != GWC_CONTRACT_GENERIC)
-        GW_TRY(gwc_check_validate_argo(check));
-    if (has_stream(check))
-        GW_TRY(gwc_check_stream_argo(check));
-    GW_TRY(gwc_check_garbage(check));
-    if (has_stream(check)) {
-        GW_TRY(gwc_check_crowd(check));
-        GW_TRY(gwc_check_cancel(check));
+    for (const struct step *step = steps; step->run != NULL && !check->gone; step++) {
+        if (step->needs_stream && !has_stream(check))
+            continue;
+        GW_TRY(step->run(check));
+        GW_TRY(judge_survival(check, step->blamed));
     }
     return 0;
 }
@@ -81,12 +106,7 @@ int gwc_check_run(struct gwc_check *check)
     GW_TRY(gwc_check_contract(check));
     if (!check->speaks)
         return 0;
-    GW_TRY(gwc_check_methods(check));
-    GW_TRY(gwc_check_health(check));
-    if (check->contract == GWC_CONTRACT_V1)
-        GW_TRY(run_newest(check));
-    else
-        GW_TRY(run_argo(check));
+    GW_TRY(run_steps(check, check->contract == GWC_CONTRACT_V1 ? newest_steps : argo_steps));
     skip_rest(check);
     return 0;
 }

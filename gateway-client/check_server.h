@@ -97,6 +97,7 @@ struct gwc_check {
     const struct gw_node *schema; /* NULL: none that can be read */
     struct gw_view config;        /* options.config with N = 0 */
     bool refused;                 /* the given configuration */
+    bool gone;                    /* the server, in mid-check */
     struct gw_reason words; /* why there is nothing more to try: nobody there, no stream; "" while there is */
 
     /* what streams have shown, all of them together */
@@ -145,6 +146,9 @@ int gwc_check_cancel(struct gwc_check *check) GW_MUST_CHECK;
 /* A unary call whose lateness is a finding of GWC_RULE_ANSWERS. */
 int gwc_check_ask(struct gwc_check *check, const char *path, const ProtobufCMessage *request,
                   struct gwc_answer *ret_answer) GW_MUST_CHECK;
+
+/* A call that any server of the contract answers somehow: is it still there? */
+int gwc_check_ping(struct gwc_check *check, int64_t timeout_ms, struct gwc_answer *ret_answer) GW_MUST_CHECK;
 
 /* What Validate says, in whichever contract. */
 struct gwc_verdict_of_server {

@@ -169,6 +169,31 @@ static void nothing_given_means_the_defaults(void **state)
     assert_int_equal(config->rules.count, 0);
 }
 
+/* Who checks a configuration further, beside the problems of the table, reads every field. */
+static void a_wrong_value_leaves_the_default(void **state)
+{
+    GW_AUTO(loaded_done)
+    struct loaded loaded =
+        load("timezone: [UTC]\nenabled: 7\ncount: {}\nwait: soon\nfactor: [1]\nsize: lots\n"
+             "dates: {}\nhook: [[1]]\nrules: [7, {path: /a, limit: x}]\n");
+    const struct config *config = &loaded.config;
+    const struct rule *rules = config->rules.items;
+
+    (void)state;
+    assert_int_equal(loaded.problems.count, 10);
+    assert_string_equal(config->timezone, "UTC");
+    assert_true(config->enabled);
+    assert_int_equal(config->count, 32);
+    assert_int_equal(config->wait_ns, INT64_C(90000000000));
+    assert_true(config->factor == 2.5);
+    assert_int_equal(config->size, 65536);
+    assert_int_equal(config->dates.count, 2);
+    assert_string_equal(config->hook.method, "POST");
+    assert_int_equal(config->rules.count, 2);
+    assert_int_equal(rules[0].limit, 10);
+    assert_int_equal(rules[1].limit, 10);
+}
+
 static void everything_given_is_taken(void **state)
 {
     GW_AUTO(loaded_done)
@@ -341,6 +366,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_given_means_the_defaults),
+        cmocka_unit_test(a_wrong_value_leaves_the_default),
         cmocka_unit_test(everything_given_is_taken),
         cmocka_unit_test(null_is_as_if_it_were_not_there),
         cmocka_unit_test(each_fault_is_a_problem_with_path_and_line),
