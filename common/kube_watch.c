@@ -22,8 +22,8 @@ enum {
     REACHED_ATTEMPTS = 3,   /* it is shortened to, when the API server was reached */
     GONE_MS = 30000,        /* history that goes again sooner is not listed anew without a wait */
     RETRY_AFTER_MAX_MS = 300000,
-    QUIET_ATTEMPTS = 2, /* a watch that ends and soon goes on is nothing to tell of */
-    QUIET_MS = 5000,
+    QUIET_ATTEMPTS =
+        3, /* a watch that ends and goes on at once is nothing to tell of, unless it does so again and again */
     SECRET_ROOM = 2 << 20 /* a page or line fits in: growing would leave copies behind */
 };
 
@@ -98,22 +98,20 @@ static void watch_fail(struct gw_kube_watch *watch, enum watch_step next, const 
 {
     GW_AUTO(gw_bytes_done) struct gw_bytes said = {0};
     int64_t now_ms = watch_now_ms(watch), wait_ms;
+    bool first = !watch->failing;
 
     watch_cancel(watch);
     watch_text_clear(watch);
     if ((watch->heard && now_ms - watch->began_ms >= CALM_MS) || now_ms - watch->failed_ms >= RESET_MS)
         gw_backoff_reset(&watch->backoff);
     watch->failed_ms = now_ms;
-    if (!watch->failing)
-        watch->failing_ms = now_ms;
     watch->failing = true;
     wait_ms = gw_backoff_next_ms(&watch->backoff, gw_random_u64());
     wait_ms = GW_MAX(wait_ms, GW_MIN(retry_after_ms, (int64_t)RETRY_AFTER_MAX_MS));
     watch->step = next;
     watch->waiting = true;
     gw_timer_start(watch->timer, wait_ms);
-    if (quiet && watch->well && watch->backoff.attempt <= QUIET_ATTEMPTS &&
-        now_ms - watch->failing_ms < QUIET_MS)
+    if (quiet && first && watch->well && watch->backoff.attempt <= QUIET_ATTEMPTS)
         return;
     gw_bytes_printf(&said, "%s; next attempt in %lld s", words == NULL ? "there is no memory" : words,
                     (long long)((wait_ms + 999) / 1000));

@@ -61,7 +61,7 @@ struct gw_kube_watch_options {
     /* A bookmark, or the version of a finished list: everything up to it was told. May be NULL. */
     void (*progressed)(void *user, const char *resource_version);
     /* Well (words ""), or not ("configmaps is forbidden: …; next attempt in 4 s"). Told when it changes. A watch that ends
-     * and goes on within moments was well all the time. May be NULL. */
+     * and goes on at the first attempt was well all the time. May be NULL. */
     void (*state)(void *user, bool well, const char *words);
     void *user;
 };

@@ -25,9 +25,9 @@ struct gw_kube_watch {
     struct gw_kube_call *call; /* NULL: waiting, or paused */
     struct gw_timer *timer;    /* the wait; during a watch its end, should the API server forget it */
     struct gw_backoff backoff;
-    int64_t began_ms, failed_ms, failing_ms; /* the step; the last failure; the first since it was well */
-    int64_t gone_ms;                         /* when history was gone last; 0: never */
-    size_t page_max;                         /* 0: the whole list in one */
+    int64_t began_ms, failed_ms; /* the step; the last failure */
+    int64_t gone_ms;             /* when history was gone last; 0: never */
+    size_t page_max;             /* 0: the whole list in one */
 
     struct gw_bytes text; /* a page, or the part of a line that is here */
     struct gw_bytes version, continue_;
@@ -40,7 +40,7 @@ struct gw_kube_watch {
     bool list_held;   /* the pause fell between two pages */
     bool heard;       /* since the step began: an event, a bookmark, a page */
     bool told, well;  /* what state() was told last, if anything */
-    bool failing;     /* perhaps not told yet */
+    bool failing;     /* since it was well last; perhaps not told yet */
     bool synced_once; /* … behind `resource_version` */
     bool closed;      /* by the user, from within a callback: freed when that has returned */
     int inside;
