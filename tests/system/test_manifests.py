@@ -13,8 +13,8 @@ import subprocess
 import pytest
 import yaml
 
-from harness import Process, free_port, program, wait_for
-from kube import Refused, kubectl_program
+from harness import Gateway, free_port, post, program, wait_for
+from kube import Cluster, Refused, kubectl_program
 from manifests import BUNDLES, MANIFESTS, NAMESPACE, container, named, of_kind, pods, render
 
 pytestmark = pytest.mark.once
@@ -188,3 +188,130 @@ def test_the_certificates_of_the_script_fit_the_gateway_servers(tmp_path):
         for host in hosts if name == "gateway-servers-tls" else [None]:
             subprocess.run(["openssl", "verify", "-purpose", purposes[name], *(["-verify_hostname", host] if host else []),
                             "-CAfile", tmp_path / "ca.crt", tmp_path / "tls.crt"], check=True, capture_output=True)
+
+
+# ---- their Roles ----
+
+AUDIT = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [{"level": "Metadata"}]}
+USER = f"system:serviceaccount:{NAMESPACE}:gateway"
+
+
+class Audited:
+    """An API server that writes down who asked for what, and was given it or not."""
+
+    def __init__(self, directory):
+        directory.mkdir()
+        (directory / "policy.json").write_text(json.dumps(AUDIT))
+        self.log = directory / "audit.log"
+        self.cluster = Cluster(directory / "state", f"--audit-policy-file={directory / 'policy.json'}",
+                               f"--audit-log-path={self.log}")
+
+    def asked(self, allowed):
+        """(group, resource, verb) of all that our account asked for."""
+        for line in self.log.read_text().splitlines():
+            entry = json.loads(line)
+            there = entry.get("objectRef")
+            if entry["user"]["username"] == USER and there and entry.get("responseStatus", {}).get("code", 200) != 404:
+                if (entry["annotations"]["authorization.k8s.io/decision"] == "allow") == allowed:
+                    name = "/".join(part for part in (there.get("resource"), there.get("subresource")) if part)
+                    yield there.get("apiGroup", ""), name, entry["verb"]
+
+
+@pytest.fixture
+def audited(tmp_path):
+    audited = Audited(tmp_path / "audited")
+    audited.cluster.kubectl("apply", "--server-side", "-k", MANIFESTS / "crd")
+    audited.cluster.kubectl("wait", "--for=condition=Established", "crd/gateways.argoproj.io", "--timeout=60s")
+    audited.cluster.kubectl("apply", "-k", MANIFESTS / "base")
+    yield audited
+    audited.cluster.stop()
+
+
+class UnderTheRoles(Gateway):
+    """The programs with the flags of the Deployment, on this machine, with a token of the Deployment's account."""
+
+    def __init__(self, directory, cluster):
+        super().__init__(directory)
+        self.cluster, self.documents = cluster, render(MANIFESTS / "base")
+        self.hooks = free_port()
+        token = cluster.kubectl("create", "token", "gateway", "-n", NAMESPACE).strip()
+        self.kubeconfig = cluster.write_kubeconfig(directory / "kubeconfig", {"token": token}, NAMESPACE)
+
+    def begin(self, name):
+        each = container(self.documents, "gateway", name)
+        command, *words = [*each["command"], *each["args"]]
+        words = [word.replace("/run/gateway/", f"{self.directory}/").replace("/var/lib/gateway/", f"{self.directory}/")
+                 for word in words if not word.startswith(("--admin=", "--health="))]
+        admin = ["--admin", self.admin] if name == "gateway-client" else []
+        return self.start(name, program(command), *words, *admin, "--kubeconfig", self.kubeconfig)
+
+    def begin_all(self):
+        self.cluster.patch("Gateway", "gateway", {"spec": {
+            "servers": [{"type": kind, "address": f"unix:{self.directory}/{kind}.sock"} for kind in ("calendar", "webhook", "resource")],
+            "watchers": self.spec["spec"]["watchers"]}}, NAMESPACE, "argoproj.io/v1alpha1")
+        for name in ("calendar", "webhook", "resource", "gateway-client"):
+            self.begin(name)
+
+    def edit(self, **data):
+        texts = {key.replace("_", "."): value if value is None else yaml.safe_dump(value) for key, value in data.items()}
+        self.cluster.patch("ConfigMap", "event-sources", {"data": texts}, NAMESPACE)
+
+
+@pytest.fixture
+def gateway(tmp_path, audited):
+    gateway = UnderTheRoles(tmp_path, audited.cluster)
+    yield gateway
+    gateway.down()
+
+
+def kinds_of(documents, *roles):
+    """(group, resource, verb) of all that these Roles allow."""
+    return {(group, resource, verb) for role in roles for rule in named(documents, "Role", role)["rules"]
+            for group in rule["apiGroups"] for resource in rule["resources"] for verb in rule["verbs"]}
+
+
+def test_the_roles_are_enough_and_hold_nothing_that_is_not_used(audited, gateway, watcher):
+    """gateway-client and its gateway-servers, with the flags of the Deployment and a token of its account, use secrets, an
+    event source of each kind that the Role for resources names, status and Events: nothing is forbidden to them. Of all that
+    the Roles allow there is nothing that they did not ask for, as the API server's audit log has it."""
+    audited.cluster.apply({"kind": "Secret", "metadata": {"name": "gateway-secrets"}, "stringData": {"token": "tell-nobody"}}, NAMESPACE)
+    gateway.watch("orders", watcher.url, bearer={"name": "gateway-secrets", "key": "token"})
+    gateway.begin_all()
+    gateway.edit(webhook_orders={"port": str(gateway.hooks), "endpoint": "/orders", "address": "127.0.0.1",
+                                 "auth": {"bearer": {"name": "gateway-secrets", "key": "token"}}},
+                 resource_pods={"namespace": NAMESPACE, "version": "v1", "resource": "pods"},
+                 resource_deployments={"namespace": NAMESPACE, "group": "apps", "version": "v1", "resource": "deployments"},
+                 resource_jobs={"namespace": NAMESPACE, "group": "batch", "version": "v1", "resource": "jobs"})
+    gateway.wait_running("calendar.heartbeat", "webhook.orders", "resource.pods", "resource.deployments", "resource.jobs", seconds=60)
+    assert post(gateway.hooks, "/orders", headers={"Authorization": "Bearer tell-nobody"})[0] == 200
+    assert watcher.wait_events(1, 30) and watcher.accepted()[0].headers["Authorization"] == "Bearer tell-nobody"
+    wait_for(lambda: (audited.cluster.get("Gateway", "gateway", NAMESPACE, "argoproj.io/v1alpha1").get("status") or {}).get("phase"), 30,
+             "the status")
+    # The same mistake twice is one Event, which is patched half a minute later.
+    for _ in range(2):
+        gateway.edit(calendar_heartbeat={"intervall": "1m"})
+        wait_for(lambda: any("intervall" in event["note"] for event in
+                             audited.cluster.list("Event", NAMESPACE, "events.k8s.io/v1")), 30, "an Event of the mistake")
+        wait_for(lambda: gateway.source("calendar.heartbeat").get("refusedEdit"), 30, "the mistake to be refused")
+        gateway.edit(calendar_heartbeat={"interval": "1m"})
+        wait_for(lambda: not gateway.source("calendar.heartbeat").get("refusedEdit"), 30, "the mistake to be mended")
+    wait_for(lambda: ("events.k8s.io", "events", "patch") in set(audited.asked(allowed=True)), 60, "the Event to be patched")
+
+    assert set(audited.asked(allowed=False)) == set()
+    used = set(audited.asked(allowed=True))
+    assert used == kinds_of(gateway.documents, "gateway-client", "gateway-secrets", "gateway-server-resource")
+
+
+def test_what_the_roles_do_not_name_is_forbidden(audited, gateway):
+    """Another Secret, another ConfigMap, another Gateway, other kinds, other namespaces: none of it."""
+    def may(*words):
+        done = subprocess.run([kubectl_program(), "--kubeconfig", str(gateway.kubeconfig), "auth", "can-i", *words], capture_output=True,
+                              text=True, timeout=60)
+        return done.stdout.strip() == "yes"
+
+    assert may("watch", "secrets/gateway-secrets") and may("watch", "configmaps/event-sources") and may("list", "jobs")
+    for words in (["get", "secrets/other"], ["list", "secrets"], ["update", "secrets/gateway-secrets"], ["get", "configmaps/other"],
+                  ["update", "configmaps/event-sources"], ["get", "gateways/other"], ["patch", "gateways/gateway"],
+                  ["patch", "gateways/other", "--subresource=status"], ["create", "pods"], ["delete", "pods"], ["list", "services"],
+                  ["list", "pods", "-n", "default"], ["create", "leases"], ["list", "nodes"], ["create", "serviceaccounts/gateway", "--subresource=token"]):
+        assert not may(*words), words
