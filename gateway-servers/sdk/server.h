@@ -92,8 +92,8 @@ void gws_source_acknowledge(struct gws_source *source, uint64_t sequence);
 void gws_source_writable(struct gws_source *source);
 /* The client half-closed: the source is no longer wanted. */
 void gws_source_withdraw(struct gws_source *source);
-/* The call is over: the last word from the gRPC thread. */
-void gws_source_closed(struct gws_source *source);
+/* The call is over: the last word from the gRPC thread. `cancelled`: the client cut it off, or went. */
+void gws_source_closed(struct gws_source *source, bool cancelled);
 
 /* ---- seen from the loop ---- */
 /* Ends all streams with these words. */

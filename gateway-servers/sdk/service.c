@@ -16,9 +16,9 @@ void gws_service_stream_closed(void *user, struct gw_rpc_server_call *call, bool
 {
     struct gws_source *source = gw_rpc_server_call_user(call);
 
-    (void)user, (void)cancelled;
+    (void)user;
     if (source != NULL)
-        gws_source_closed(source); /* releases the call */
+        gws_source_closed(source, cancelled); /* releases the call */
     else
         gw_rpc_server_call_release(call);
 }

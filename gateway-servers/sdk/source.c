@@ -271,14 +271,23 @@ void gws_source_acknowledge(struct gws_source *source, uint64_t sequence)
     gw_loop_post(source->server->loop, &source->acknowledge_task);
 }
 
+/* The end of messages that follows our own end of the stream says nothing about the client. */
 void gws_source_withdraw(struct gws_source *source)
 {
+    pthread_mutex_lock(&source->lock);
+    bool ended = source->ended;
+    pthread_mutex_unlock(&source->lock);
+    if (ended)
+        return;
     atomic_store(&source->withdrawn, true);
     gws_flow_finish(source, GW_RPC_OK, "");
 }
 
-void gws_source_closed(struct gws_source *source)
+/* A call that is cut off first ends its messages, which looks like a half-close; only now the two are told apart. */
+void gws_source_closed(struct gws_source *source, bool cancelled)
 {
+    if (cancelled)
+        atomic_store(&source->withdrawn, false);
     gw_loop_post(source->server->loop, &source->closed_task);
 }
 
