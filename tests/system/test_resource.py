@@ -2,6 +2,7 @@
 history, and what it costs."""
 
 import concurrent.futures
+import contextlib
 import http.client
 import json
 import os
@@ -458,3 +459,146 @@ def test_an_api_server_that_dies_in_a_storm_hides_no_object(resources):
         assert len({event["id"] for event in events}) == len(events), "one came twice"
         assert {identity.rsplit(".", 1)[0] for identity in storm.truth if identity.endswith(".DELETE")} >= {
             event["uid"] for event in events if told(event)[0] == "DELETE"}
+
+
+# ---- history that is gone ----
+
+def forget(cluster):
+    """History goes: etcd is compacted, and the API server with its cache started again."""
+    cluster.compact()
+    cluster.kill()
+    cluster.start()
+
+
+def test_what_changed_while_away_is_told_when_history_is_gone(resources):
+    """The gateway-server and its client are stopped. Objects are changed, deleted, made, made anew under their name; then all
+    history is forgotten. After the start the difference is told, once, and nothing of the objects that stayed as they were."""
+    for name in "abcde":
+        resources.config_map(name, {"v": "1"}, annotations={"on": "yes"} if name in "abc" else {})
+    resources.up(all={}, plain={"payload": "v0.16"}, noted={"filter": {"annotations": {"on": "yes"}}},
+                 sized={"filter": {"changed": ["data.v"]}, "oldObject": False}, quiet={"filter": {"prefix": "e"}})
+    resources.config_map("f", {"v": "1"})
+    resources.wait("all", 1)
+    stop(resources, "client", "resource")
+    resources.config_map("a", {"v": "2"}, annotations={"on": "yes"})
+    resources.namespace.delete("ConfigMap", "b")
+    resources.config_map("b", {"v": "2"}, annotations={"on": "yes"})
+    resources.namespace.delete("ConfigMap", "c")
+    resources.config_map("d", {"v": "1"}, annotations={"on": "yes"})
+    resources.config_map("g", {"v": "1"})
+    resources.namespace.delete("ConfigMap", "e")
+    forget(resources.namespace.cluster)
+    resources.serve()
+    resources.gateway.client()
+    resources.gateway.wait_running(*resources.gateway.sources, seconds=60)
+    resources.config_map("end", annotations={"on": "yes"})
+
+    def difference(name, count):
+        events = resources.wait(name, count, 60)
+        assert told(events[-1]) == ("ADD", "end") or name == "quiet"
+        return sorted(told(event) for event in events if event["name"] != "end")
+    whole = sorted([("ADD", "f"), ("UPDATE", "a"), ("DELETE", "b"), ("ADD", "b"), ("DELETE", "c"), ("UPDATE", "d"), ("ADD", "g"),
+                    ("DELETE", "e")])
+    assert difference("all", 9) == whole
+    assert difference("plain", 9) == whole
+    assert difference("noted", 6) == sorted([("UPDATE", "a"), ("DELETE", "b"), ("ADD", "b"), ("DELETE", "c"), ("ADD", "d")])
+    assert difference("sized", 8) == sorted(set(whole) - {("UPDATE", "d")})
+    assert difference("quiet", 1) == [("DELETE", "e")], "also who had no position"
+    names = [told(event) for event in resources.events("plain")]
+    assert names.index(("DELETE", "b")) < names.index(("ADD", "b"))
+    gone = next(event for event in resources.events("plain") if told(event) == ("DELETE", "c"))
+    assert gone["data"]["body"] == {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
+        "name": "c", "namespace": resources.namespace.name, "uid": gone["uid"]}}
+
+
+def stop(resources, *names):
+    for name in names:
+        assert resources.gateway.processes[name].stop() == 0
+
+
+def test_nothing_is_told_again_after_restarts_without_history(resources):
+    """A source that was quiet for long has an old position. However often all is stopped or killed, and history forgotten, it
+    says nothing of objects that did not change."""
+    for i in range(20):
+        resources.config_map(f"still-{i}")
+    resources.up(all={}, plain={"payload": "v0.16"})
+    resources.config_map("first")
+    resources.wait("plain", 1)
+    for turn in range(3):
+        if turn == 1:
+            resources.gateway.processes["resource"].kill()
+            resources.gateway.processes["client"].kill()
+        else:
+            stop(resources, "client", "resource")
+        resources.namespace.cluster.apply({"kind": "ConfigMap", "metadata": {"name": f"elsewhere-{turn}"}})
+        forget(resources.namespace.cluster)
+        resources.serve()
+        resources.gateway.client()
+        resources.gateway.wait_running(*resources.gateway.sources, seconds=60)
+    resources.config_map("last")
+    for name in ("all", "plain"):
+        assert {event["name"] for event in resources.wait(name, 2)} == {"first", "last"}
+
+
+def test_without_a_state_directory_the_newer_is_told_and_the_gap_said(resources):
+    """No --state: after history went, objects that are newer than the position are told, new ones as ADD, changed ones as UPDATE;
+    what was deleted is not known, and the log says so."""
+    for name in "abc":
+        resources.config_map(name)
+    resources.up(plain={"payload": "v0.16"}, state=False)
+    time.sleep(1.1)  # creation times know seconds
+    resources.config_map("d")
+    resources.wait("plain", 1)
+    stop(resources, "client", "resource")
+    time.sleep(1.1)
+    resources.config_map("a", {"v": "2"})
+    resources.config_map("e")
+    resources.namespace.delete("ConfigMap", "b")
+    forget(resources.namespace.cluster)
+    resources.serve(state=False)
+    resources.gateway.client()
+    assert sorted(told(event) for event in resources.wait("plain", 3, 60)[1:]) == [("ADD", "e"), ("UPDATE", "a")]
+    assert "deleted meanwhile is not known" in resources.gateway.processes["resource"].text()
+
+
+def test_history_that_goes_while_watching_is_bridged(gateway, watcher, uncached_cluster):
+    """The wire to the API server is cut, objects change, etcd is compacted: the watch is answered 410 when it comes back. The
+    difference is told; a deleted object's last state is that which was known."""
+    from kube import Wire
+    wire = Wire(uncached_cluster)
+    namespace = uncached_cluster.namespace()
+    resources = Resources(gateway, watcher, namespace, server=wire.url)
+    for name in "abc":
+        resources.config_map(name, {"v": "1"})
+    resources.up(all={}, plain={"payload": "v0.16"})
+    wire.down()
+    resources.config_map("a", {"v": "2"})
+    resources.namespace.delete("ConfigMap", "b")
+    resources.config_map("d")
+    uncached_cluster.compact()
+    wire.up()
+    for name in ("all", "plain"):
+        assert sorted(told(event) for event in resources.wait(name, 3, 60)) == [("ADD", "d"), ("DELETE", "b"), ("UPDATE", "a")]
+    data = {told(event)[0]: event["data"] for event in resources.events("all")}
+    assert data["UPDATE"]["OldObj"]["data"] == {"v": "1"}
+    assert data["DELETE"]["Obj"]["data"] == {"v": "1"}
+    wire.close()
+
+
+def test_a_withdrawn_source_leaves_nothing_behind(resources):
+    """Sources are removed from the ConfigMap: their snapshots go from the database; that of the one that stays is kept."""
+    resources.config_map("a")
+    resources.up(all={}, other={"filter": {"prefix": "a"}})
+    time.sleep(1.5)
+
+    def kept():
+        stop(resources, "resource")
+        with contextlib.closing(sqlite3.connect(resources.state / "resource.db")) as database:
+            return database.execute("SELECT key, count(name) FROM sources LEFT JOIN objects ON source = number GROUP BY key "
+                                    "ORDER BY key").fetchall()
+    assert [count for _, count in kept()] == [1, 1]
+    resources.serve()
+    resources.gateway.wait_running("resource.all", "resource.other", seconds=60)
+    resources.write(other={"filter": {"prefix": "a"}})
+    wait_for(lambda: resources.gateway.source("resource.all") is None, 30, "the source to go")
+    assert [count for _, count in kept()] == [1]
