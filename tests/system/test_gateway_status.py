@@ -495,6 +495,24 @@ def test_a_storm_does_not_become_a_storm_of_events(shop):
     assert len(shop.events()) <= sent
 
 
+def test_only_the_leader_tells(shop):
+    """Two gateway-clients, of which a Lease elects one: the other writes nothing, until it leads. Then it is known who does."""
+    leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}
+    shop.account.allow([*ROLE, leases])
+    flags = ["--leader-elect", "--lease-duration", f"{3 * SLOW}s", "--renew-deadline", f"{2 * SLOW}s", "--retry-period", f"{SLOW * 500}ms"]
+    start(shop, *flags)
+    leader = shop.processes["client"]
+    first = shop.wait_reported(lambda status: status["phase"] == "Running")
+    assert shop.wait_event("LeaderElected", " leads")
+    shop.admin = f"127.0.0.1:{free_port()}"
+    shop.client(*flags)
+    time.sleep(1.1)  # so that it begins at another second
+    assert not shop.patches() and not shop.metric("gateway_kubernetes_events_total", result="sent")
+    leader.kill()
+    shop.wait_reported(lambda status: status["phase"] == "Running" and status["startedAt"] > first["startedAt"])
+    wait_for(lambda: len({event["note"] for event in shop.events("LeaderElected")}) == 2, 60, "two leaders to be told of")
+
+
 def test_a_gateway_of_files_tells_nobody(shop, tmp_path):
     """Its spec is a file, its event sources a ConfigMap: there is no Gateway resource to write to, and none is asked for."""
     Path = pathlib.Path
