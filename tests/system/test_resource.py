@@ -602,3 +602,222 @@ def test_a_withdrawn_source_leaves_nothing_behind(resources):
     resources.write(other={"filter": {"prefix": "a"}})
     wait_for(lambda: resources.gateway.source("resource.all") is None, 30, "the source to go")
     assert [count for _, count in kept()] == [1]
+
+
+# ---- permissions, places, kinds ----
+
+def test_a_role_with_list_and_watch_is_enough_and_its_lack_is_said(gateway, watcher, namespace):
+    """The account may do nothing at first: the source says which verb, resource and namespace are missing, and runs as soon as
+    they are given. list and watch of one resource in one namespace are all it needs."""
+    resources = Resources(gateway, watcher, namespace, rules=[])
+    resources.up(all={}, wait=False)
+
+    def said():
+        return json.dumps(gateway.source("resource.all") or {})
+    wait_for(lambda: "cannot list resource" in said(), 30, said)
+    assert '\\"configmaps\\"' in said() and f'namespace \\"{namespace.name}\\"' in said()
+    resources.account.allow(role("configmaps"))
+    gateway.wait_running("resource.all", seconds=60)
+    resources.config_map("a")
+    assert [told(event) for event in resources.wait("all", 1)] == [("ADD", "a")]
+    assert "cannot list" not in said()
+
+
+def test_one_namespace_without_permission_does_not_hold_the_others(gateway, watcher, namespace):
+    """A source of two namespaces: one may not be watched. The other's events come all the same; when the permission is there, both."""
+    other = namespace.cluster.namespace()
+    resources = Resources(gateway, watcher, namespace)
+    resources.up(both={"namespace": None, "namespaces": [namespace.name, other.name]}, wait=False)
+    wait_for(lambda: "cannot list" in gateway.processes["resource"].text(), 30, "the missing permission")
+    time.sleep(0.5)
+    resources.config_map("a")
+    assert [told(event) for event in resources.wait("both", 1)] == [("ADD", "a")]
+    subject = [{"kind": "ServiceAccount", "name": resources.account.name, "namespace": namespace.name}]
+    version = "rbac.authorization.k8s.io/v1"
+    other.apply([{"apiVersion": version, "kind": "Role", "metadata": {"name": "r"}, "rules": role("configmaps")},
+                 {"apiVersion": version, "kind": "RoleBinding", "metadata": {"name": "r"}, "subjects": subject,
+                  "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"}}])
+    gateway.wait_running("resource.both", seconds=60)
+    other.apply({"kind": "ConfigMap", "metadata": {"name": "b"}})
+    assert [event["subject"] for event in resources.wait("both", 2)] == [f"{namespace.name}/a", f"{other.name}/b"]
+    stop(resources, "resource")
+    resources.config_map("c")
+    other.apply({"kind": "ConfigMap", "metadata": {"name": "d"}})
+    resources.serve()
+    assert {event["name"] for event in resources.wait("both", 4, 60)} == set("abcd")
+
+
+def test_whole_clusters_and_kinds_without_namespaces_are_watched(gateway, watcher, namespace):
+    """With a ClusterRole: ConfigMaps of all namespaces, namespaces, nodes by `kind`; a namespace for nodes is refused in words."""
+    resources = Resources(gateway, watcher, namespace, [], role("configmaps", "namespaces", "nodes"))
+    resources.up(everywhere={"namespace": None, "filter": {"prefix": "cluster-wide"}}, wait=False,
+                 spaces={"namespace": None, "resource": "namespaces", "payload": "v0.16"},
+                 nodes={"namespace": None, "resource": None, "kind": "Node", "payload": "v0.16"}, placed={"resource": "nodes"})
+    gateway.wait_running("resource.everywhere", "resource.spaces", "resource.nodes", seconds=30)
+    other = namespace.cluster.namespace()
+    for place in (namespace, other):
+        place.apply({"kind": "ConfigMap", "metadata": {"name": "cluster-wide-a"}})
+    namespace.apply({"kind": "Node", "metadata": {"name": "n-1", "labels": {"a": "b"}}})
+    assert {event["subject"] for event in resources.wait("everywhere", 2)} == {
+        f"{place.name}/cluster-wide-a" for place in (namespace, other)}
+    assert resources.wait("spaces", 1)[0]["subject"] == other.name
+    node = resources.wait("nodes", 1)[0]
+    assert (node["subject"], node["kind"], node["data"]["resource"]) == ("n-1", "Node", "nodes")
+    assert "namespace" not in node
+    wait_for(lambda: "nodes are in no namespace" in gateway.processes["resource"].text(), 20, "the words")
+    namespace.cluster.delete("Node", "n-1")
+    resources.wait("nodes", 2)
+
+
+def test_resources_that_are_not_there_are_said_and_come_alive_when_they_are(gateway, watcher, namespace):
+    """A misspelt resource, a group in the wrong version, a custom resource before its definition: each is said with what is near.
+    When the definition comes, its objects are told."""
+    rules = role("configmaps") + role("widgets", group="example.com")
+    resources = Resources(gateway, watcher, namespace, rules)
+    widgets = {"group": "example.com", "version": "v1", "resource": "widgets"}
+    resources.up(wrong={"resource": "configmap"}, version={"group": "apps", "version": "v9", "resource": "deployments"},
+                 widgets={**widgets, "filter": {"fields": {"spec.size": "3"}}}, wait=False)
+    text = gateway.processes["resource"].text
+    wait_for(lambda: all(words in text() for words in ("no v1/configmap: is configmaps meant?", "not in version v9; there is v1",
+                                                       "the API server has no group example.com")), 30, text)
+    schema = {"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}
+    namespace.apply({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                     "metadata": {"name": "widgets.example.com"},
+                     "spec": {"group": "example.com", "scope": "Namespaced", "names": {"kind": "Widget", "plural": "widgets"},
+                              "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}]}})
+    gateway.wait_running("resource.widgets", seconds=90)
+    for name, size in (("a", 3), ("b", 4)):
+        namespace.create({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}, "spec": {"size": size}})
+    event = resources.wait("widgets", 1)[0]
+    assert (told(event), event["kind"], event["apiversion"]) == (("ADD", "a"), "Widget", "example.com/v1")
+    namespace.cluster.delete("CustomResourceDefinition", "widgets.example.com", version="apiextensions.k8s.io/v1")
+
+
+# ---- sizes, shares, pressure ----
+
+def rss(process):
+    for line in pathlib.Path(f"/proc/{process.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("no VmRSS")
+
+
+def metric(address, name):
+    with contextlib.closing(http.client.HTTPConnection(address, timeout=5)) as connection:
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(name + " "))
+
+
+def test_objects_of_a_megabyte_pass(resources):
+    """An object of 0.9 MB is made, changed and deleted: the update carries two of it."""
+    resources.up(all={})
+    resources.config_map("big", {"pad": "x" * 900_000})
+    resources.namespace.patch("ConfigMap", "big", {"data": {"n": "1"}})
+    resources.namespace.delete("ConfigMap", "big")
+    events = resources.wait("all", 3)
+    assert [told(event)[0] for event in events] == ["ADD", "UPDATE", "DELETE"]
+    assert len(events[1]["data"]["Obj"]["data"]["pad"]) == len(events[1]["data"]["OldObj"]["data"]["pad"]) == 900_000
+
+
+def test_sources_of_the_same_share_one_watch(resources):
+    """Ten sources watch ConfigMaps of one namespace, all from the start, and three more come later, one behind a restart: there
+    is one watch, at the gateway-server and at the API server. A source with selectors has its own."""
+    admin = f"127.0.0.1:{free_port()}"
+    sources = {f"s{i}": {"payload": ("v0.11", "v0.16")[i % 2], "filter": {"prefix": "abcdefghij"[i % 5]}} for i in range(10)}
+    cluster = resources.namespace.cluster
+
+    def watches():
+        text = cluster.request("GET", "/metrics")
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith("apiserver_longrunning_requests{")
+                   and 'resource="configmaps"' in line and 'scope="namespace"' in line and 'verb="WATCH"' in line)
+    before = watches()
+    resources.up("--admin", admin, **sources)
+    wait_for(lambda: metric(admin, "gateway_server_resource_watches") == 1, 20, "one watch")
+    for i in range(10, 13):
+        sources[f"s{i}"] = {"payload": "v0.16"}
+        resources.write(**sources)
+        resources.gateway.wait_running(f"resource.s{i}")
+    resources.config_map("a-1")
+    assert [told(event) for event in resources.wait("s12", 1)] == [("ADD", "a-1")]
+    wait_for(lambda: metric(admin, "gateway_server_resource_watches") == 1, 20, "one watch for all")
+    wait_for(lambda: watches() == before + 1, 20, lambda: f"{before + 1} watches at the API server: {watches()}")
+    assert sorted(len(resources.events(f"s{i}")) for i in range(13)) == [0] * 8 + [1] * 5
+    sources["selected"] = {"filter": {"labels": {"a": "b"}}}
+    resources.write(**sources)
+    resources.gateway.wait_running("resource.selected")
+    wait_for(lambda: metric(admin, "gateway_server_resource_watches") == 2, 20, "a watch of its own")
+
+
+def test_a_slow_client_pauses_the_watch_and_loses_nothing(resources):
+    """The gateway-client is frozen during 4,000 changes of 8 kB. The gateway-server stops its watch, its memory stays small; when
+    the client goes on, everything comes, once, in order."""
+    admin = f"127.0.0.1:{free_port()}"
+    resources.up("--admin", admin, new={"payload": "v0.16"}, references={"mode": "reference"})
+    process, client = resources.gateway.processes["resource"], resources.gateway.processes["client"]
+    client.process.send_signal(signal.SIGSTOP)
+    try:
+        storm = Storm(resources.namespace).begin(400, 8, size=8000)
+        wait_for(lambda: metric(admin, "gateway_server_resource_watches") == 0, 60, "the watch to stop")
+        storm.end()
+        assert rss(process) < 100 << 20 or SLOW > 1
+    finally:
+        client.process.send_signal(signal.SIGCONT)
+    for name in ("new", "references"):
+        storm.assert_told(resources, name, 180)
+
+
+OBJECTS = int(os.environ.get("RESOURCE_OBJECTS", "5000"))
+
+
+def test_many_objects_need_little_more_than_their_bytes(resources):
+    """5,000 small objects (RESOURCE_OBJECTS=50000 for the real thing) are there; a source without old objects keeps names, one
+    with old objects their bytes. What is measured is printed."""
+    storm = Storm(resources.namespace, threads=8).begin(OBJECTS, 0, keep=True, size=300).end()
+    size = sum(len(json.dumps(without_managed_fields(item), separators=(",", ":")).encode())
+               for item in resources.namespace.list("ConfigMap"))
+    admin = f"127.0.0.1:{free_port()}"
+    for name, settings, most in (("names", {"payload": "v0.16"}, 0), ("whole", {}, size + 64 * OBJECTS)):
+        resources.up("--admin", admin, wait=False, state=False, idle={"filter": {"labels": {"no": "such"}}}) if name == "names" else None
+        process = resources.gateway.processes["resource"]
+        resources.gateway.wait_running("resource.idle", seconds=60)
+        before = rss(process)
+        resources.write(idle={"filter": {"labels": {"no": "such"}}}, **{name: settings})
+        resources.gateway.wait_running(f"resource.{name}", seconds=120)
+        wait_for(lambda: metric(admin, "gateway_server_resource_objects") >= OBJECTS, 30, "all objects to be known")
+        used, kept = rss(process) - before, metric(admin, "gateway_server_resource_kept_bytes")
+        print(f"{name}: {OBJECTS} objects of {size >> 10} KiB: {used >> 10} KiB more, {int(kept) >> 10} KiB kept")
+        assert kept <= most
+        assert used < most + OBJECTS * 400 + (24 << 20) or SLOW > 1
+        stop(resources, "resource")
+        if name == "names":
+            resources.write(idle={"filter": {"labels": {"no": "such"}}})
+            resources.serve("--admin", admin, state=False)
+    assert storm.done()
+
+
+# ---- bad surroundings ----
+
+def test_a_kubeconfig_that_is_missing_is_said_and_awaited(resources):
+    """The gateway-server starts without a kubeconfig: the source says which file is missing, and runs when it is there."""
+    good = resources.account.kubeconfig
+    resources.account.kubeconfig = resources.gateway.directory / "later.kubeconfig"
+    resources.up(all={}, wait=False)
+    wait_for(lambda: "later.kubeconfig" in json.dumps(resources.gateway.source("resource.all") or {}), 20, "the words")
+    resources.account.kubeconfig.write_text(good.read_text())
+    resources.gateway.wait_running("resource.all", seconds=60)
+
+
+def test_a_damaged_snapshot_is_put_aside(resources):
+    """resource.db holds no database any more: it is put aside, and the source goes on from its position."""
+    resources.config_map("a")
+    resources.up(all={})
+    resources.config_map("b")
+    resources.wait("all", 1)
+    stop(resources, "resource")
+    (resources.state / "resource.db").write_bytes(b"no database" * 1000)
+    resources.config_map("c")
+    resources.serve()
+    assert [told(event) for event in resources.wait("all", 2, 60)] == [("ADD", "b"), ("ADD", "c")]
+    assert "was damaged" in resources.gateway.processes["resource"].text()
+    assert (resources.state / "resource.db.damaged").exists()
