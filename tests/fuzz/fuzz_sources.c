@@ -1,5 +1,6 @@
-/* ConfigMap manifests and Gateway specs: whatever the file holds, entries are good or have a reason, in
+/* ConfigMaps and Gateways, as manifests and as objects of the API server: whatever they hold, entries are good or have a reason, in
  * order. */
+#include "gateway-client/origin_parts.h"
 #include "gateway-client/plan.h"
 
 #include <stdio.h>
@@ -10,13 +11,16 @@ static struct gwc_server_spec servers[] = {{.type = "calendar"}, {.type = "webho
 static const struct gwc_spec specs[] = {{.servers = servers, .servers_count = 2},
                                         {.servers = servers, .servers_count = 1}};
 
-static void check_sources(const char *path, const struct gwc_spec *spec)
+/* `path` NULL: the text is an object. */
+static void check_sources(const char *path, struct gw_view text, const struct gwc_spec *spec)
 {
     GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
     GW_AUTO(gwc_sources_freep) struct gwc_sources *sources = NULL;
     GW_AUTO(gwc_plan_done) struct gwc_plan plan = {0};
 
-    if (gwc_sources_read(path, spec, &sources, &problems) != 0) {
+    int read = path != NULL ? gwc_sources_read(path, spec, &sources, &problems)
+                            : gwc_sources_read_object(text, "configmap a/b", spec, &sources, &problems);
+    if (read != 0) {
         assert(gw_problems_any(&problems));
         return;
     }
@@ -31,12 +35,14 @@ static void check_sources(const char *path, const struct gwc_spec *spec)
     assert(plan.kept == sources->count);
 }
 
-static void check_spec(struct gw_view text)
+static void check_spec(int (*read)(struct gw_view text, struct gwc_spec **ret_spec,
+                                   struct gw_problems *problems),
+                       struct gw_view text)
 {
     GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
     GW_AUTO(gwc_spec_freep) struct gwc_spec *spec = NULL;
 
-    if (gwc_spec_read(text, &spec, &problems) != 0) {
+    if (read(text, &spec, &problems) != 0) {
         assert(gw_problems_any(&problems));
         return;
     }
@@ -50,15 +56,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    const struct gw_view text = gw_view(data, size);
     int descriptor = memfd_create("sources", MFD_CLOEXEC);
     char path[64];
 
     assert(descriptor >= 0);
     assert(write(descriptor, data, size) == (ssize_t)size);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", descriptor);
-    for (size_t i = 0; i < GW_COUNT_OF(specs); i++)
-        check_sources(path, &specs[i]);
+    for (size_t i = 0; i < GW_COUNT_OF(specs); i++) {
+        check_sources(path, text, &specs[i]);
+        check_sources(NULL, text, &specs[i]);
+    }
     close(descriptor);
-    check_spec(gw_view(data, size));
+    check_spec(gwc_spec_read, text);
+    check_spec(gwc_spec_read_object, text);
+    assert(!gwc_origin_says_other(GWC_ORIGIN_GATEWAY, text, text));
+    assert(!gwc_origin_says_other(GWC_ORIGIN_CONFIGMAP, text, text));
     return 0;
 }

@@ -505,6 +505,15 @@ def test_a_kubeconfig_that_cannot_be_used_ends_the_start(gateway, tmp_path):
             assert done.returncode == 3 and str(path) in done.stdout + done.stderr, (text, done)
 
 
+def test_an_outbox_that_cannot_be_opened_ends_it(gateway):
+    """The state directory is a file: with the first spec that is known, and then the program ends with 1 and says so."""
+    gateway.state.write_text("")
+    process = gateway.client(wait=False)
+    gateway.write_spec()
+    assert wait_for(lambda: process.process.poll(), SOON, "the client to end") == 1
+    assert "the outbox cannot be opened" in process.text() and str(gateway.state) in process.text()
+
+
 def test_check_reads_from_the_cluster_too(gateway):
     """gateway-client check: good, bad entries with their places, what is not there, what is forbidden."""
     gateway.write_spec()
