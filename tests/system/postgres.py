@@ -39,7 +39,8 @@ class Postgres:
         log = open(self.directory / "log", "ab")
         self.process = subprocess.Popen(
             [binaries() / "postgres", "-D", self.directory / "data", "-p", str(self.port), "-c", "listen_addresses=127.0.0.1", "-c",
-             f"unix_socket_directories={self.directory}", "-c", "fsync=off"], stdout=log, stderr=log, **self.as_user())
+             f"unix_socket_directories={self.directory}", "-c", "fsync=off",
+             "-c", "max_connections=300"], stdout=log, stderr=log, **self.as_user())
         deadline = time.monotonic() + 60
         while subprocess.run([binaries() / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]).returncode != 0:
             assert time.monotonic() < deadline and self.process.poll() is None, (self.directory / "log").read_text()[-2000:]

@@ -45,11 +45,14 @@ def run(gateway, watcher):
     return up
 
 
-def check_server(gateway, address, kind, config, *more):
-    """What `gateway-client check-server` says of it."""
+def keeps_the_contract(gateway, kind, config, *flags):
+    """`gateway-client check-server` finds no rule broken."""
     file = gateway.directory / "config.yaml"
     file.write_text(json.dumps(config))
-    return gateway.run("check-server", address, "--type", kind, "--config", file, *more, timeout=120)
+    address = next(server["address"] for server in gateway.spec["spec"]["servers"] if server["type"] == kind)
+    done = gateway.run("check-server", address, "--type", kind, "--config", file, "--timeout", "15s", *flags, timeout=120)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def built(language):
@@ -166,6 +169,7 @@ def test_python_feeds(gateway, watcher, run, python_stubs):
         told = {(event["data"]["title"], event["id"]) for event in watcher.events() if event["subject"] == "rss"}
         assert sorted(title for title, _ in told) == [f"entry {n}" for n in range(1, 7)]
         assert gateway.source("feed.atom")["restarts"] <= 1
+        keeps_the_contract(gateway, "feed", {"url": rss.url, "every": 0.1})
 
 
 # ---- Go: PostgreSQL NOTIFY, by the contract of one method ----
@@ -205,6 +209,8 @@ def test_go_notify(gateway, watcher, run, database):
     gateway.wait_running("notify.shop", seconds=SOON)
     notify("orders", "four")
     wait_for(lambda: "four" in payloads(), SOON, payloads)
+    psql = " ".join(f"{name}={value}" for name, value in database.environment.items())
+    keeps_the_contract(gateway, "notify", {"channels": ["orders"]}, "--trigger", f"{psql} {postgres.binaries() / 'psql'} -qc 'NOTIFY orders'")
 
 
 # ---- Node: WebSocket, by the contract of one method ----
@@ -255,6 +261,7 @@ def test_node_websocket(gateway, watcher, run):
     server()
     seen = len(watcher.events())
     watcher.wait_events(seen + 5, SOON)
+    keeps_the_contract(gateway, "websocket", {"url": ticker.url, "hello": "ticks"})
     ticker.down()
     numbers = [event["data"]["n"] for event in watcher.events()]
     assert len(numbers) == len(set(numbers))
@@ -296,6 +303,7 @@ def test_rust_tail(gateway, watcher, run, tmp_path):
     wait_for(lambda: len(numbers()) == 5300, 60, lambda: f"{len(numbers())} of 5300")
     assert len(set(numbers().values())) == 5300
     assert sorted(numbers()) == list(range(5300))
+    keeps_the_contract(gateway, "tail", {"path": str(log), "contentType": "application/json"})
 
 
 # ---- Java: rows of a table ----
@@ -338,3 +346,4 @@ def test_java_table(gateway, watcher, run, database):
     insert(1601, 1700)
     wait_for(lambda: len(told()) == 1700, 2 * SOON, lambda: f"{len(told())} of 1700")
     assert sorted(told()) == list(range(1, 1701)) and len(set(told().values())) == 1700
+    keeps_the_contract(gateway, "table", {"url": url, "query": query, "every": 0.1})

@@ -62,6 +62,10 @@ def problems_of(text):
     return config, problems
 
 
+class Refused(Exception):
+    """Ends a stream: its status, and words for people."""
+
+
 # ---- the feed ----
 
 def fetch(url, etag):
@@ -111,7 +115,10 @@ class Feed:
 
     def __init__(self, config, position):
         self.url, self.every = config["url"], config.get("every", 300)
-        self.told = set(json.loads(position)) if position else set()
+        try:
+            self.told = set(json.loads(position)) if position else set()
+        except (ValueError, TypeError) as fault:  # of another version, or of no version of ours
+            raise Refused(grpc.StatusCode.INVALID_ARGUMENT, f"the position is not one of ours: {fault}") from None
         self.etag = ""
 
     def news(self, document):
@@ -135,24 +142,38 @@ class Eventing(rpc.EventingServicer):
     async def Validate(self, source, context):
         return pb.Validation(problems=problems_of(source.config)[1])
 
+    def __init__(self):
+        self.streams = {}  # by (gateway, namespace, name): a newer one replaces the older one
+
     async def Stream(self, requests, context):
-        first = await anext(aiter(requests), None)
-        if first is None or not first.HasField("start"):
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first request must be start")
-        config, problems = problems_of(first.start.config)
-        if problems:
-            words = "; ".join(f"{problem.path}: {problem.message}" for problem in problems)
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, words)
-        stream = Stream(context, Feed(config, first.start.position))
-        reader = asyncio.create_task(stream.read(requests))
-        teller = asyncio.create_task(stream.tell())
+        try:
+            first = await anext(aiter(requests), None)
+            if first is None or not first.HasField("start"):
+                raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "the first request must be start")
+            source = first.start
+            config, problems = problems_of(source.config)
+            if problems:
+                words = "; ".join(f"{problem.path}: {problem.message}" if problem.path else problem.message for problem in problems)
+                raise Refused(grpc.StatusCode.INVALID_ARGUMENT, words)
+            stream = Stream(context, Feed(config, source.position))
+            await self.run(stream, (source.gateway, source.namespace, source.name), requests)
+        except Refused as refusal:
+            await context.abort(*refusal.args)
+
+    async def run(self, stream, identity, requests):
+        if identity in self.streams:
+            self.streams[identity].set_exception(Refused(grpc.StatusCode.ABORTED, "replaced by a newer stream of the same event source"))
+        replaced = self.streams[identity] = asyncio.get_running_loop().create_future()
+        reader, teller = asyncio.create_task(stream.read(requests)), asyncio.create_task(stream.tell())
         try:  # the client's half-close, or its going away, ends the reader, and so the stream
-            await asyncio.wait([reader, teller], return_when=asyncio.FIRST_COMPLETED)
-            if teller.done():
-                teller.result()
+            done, _ = await asyncio.wait([reader, teller, replaced], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
             reader.cancel()
             teller.cancel()
+            if self.streams.get(identity) is replaced:
+                del self.streams[identity]
 
 
 class Stream:
@@ -165,6 +186,10 @@ class Stream:
 
     async def read(self, requests):
         async for request in requests:
+            if request.HasField("start"):
+                raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "start was sent already")
+            if request.acknowledged.sequence > self.sequence:
+                raise Refused(grpc.StatusCode.INVALID_ARGUMENT, "an event is acknowledged that was not sent")
             async with self.moved:
                 self.acknowledged = max(self.acknowledged, request.acknowledged.sequence)
                 self.moved.notify_all()

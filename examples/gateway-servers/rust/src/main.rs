@@ -13,10 +13,12 @@ mod pb {
 
 use pb::eventing_server::{Eventing, EventingServer};
 use pb::{stream_request::Request as Asked, stream_response::Response as Said};
+use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::Mutex;
 use std::time::Duration;
 use tail::{Line, Position, Tail};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
@@ -31,7 +33,11 @@ const SCHEMA: &str = r#"{"$schema": "https://json-schema.org/draft/2020-12/schem
   "contentType": {"type": "string", "default": "text/plain; charset=utf-8", "description": "media type of a line"}},
   "required": ["path"], "additionalProperties": false}"#;
 
-struct Server;
+#[derive(Default)]
+struct Server {
+    /// Streams by gateway, namespace and name. What is dropped ends its stream.
+    streams: Mutex<HashMap<(String, String, String), oneshot::Sender<()>>>,
+}
 
 type Sender = mpsc::Sender<Result<pb::StreamResponse, Status>>;
 
@@ -62,31 +68,64 @@ impl Eventing for Server {
             return Err(Status::invalid_argument("the first request must be start"));
         };
         let config = tail::parse(&start.config).map_err(Status::invalid_argument)?;
+        let position = match (start.position.is_empty(), Position::parse(&start.position)) {
+            (false, None) => return Err(Status::invalid_argument("the position is not one of ours: expected INODE:OFFSET")),
+            (_, position) => position,
+        };
+        let replaced = self.replace((start.gateway, start.namespace, start.name));
         let (sender, receiver) = mpsc::channel(4);
-        let (acknowledge, acknowledged) = watch::channel(0u64);
+        let (sent, acknowledged) = (watch::channel(0u64), watch::channel(0u64));
         tokio::spawn(async move {
-            tokio::select! {
-                fault = follow(config, Position::parse(&start.position), sender.clone(), acknowledged) => {
-                    let _ = sender.send(Err(fault)).await;
-                }
-                // half-close, or the client is gone: the stream ends
-                () = read(requests, acknowledge) => {}
+            let ended = tokio::select! {
+                fault = follow(config, position, sender.clone(), sent.0, acknowledged.1) => Some(fault),
+                ended = read(requests, sent.1, acknowledged.0) => ended,
+                _ = replaced => Some(Status::aborted("replaced by a newer stream of the same event source")),
+            };
+            if let Some(fault) = ended {
+                let _ = sender.send(Err(fault)).await;
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 }
 
-async fn read(mut requests: Streaming<pb::StreamRequest>, acknowledge: watch::Sender<u64>) {
-    while let Ok(Some(request)) = requests.message().await {
-        if let Some(Asked::Acknowledged(acknowledgement)) = request.request {
-            acknowledge.send_replace(acknowledgement.sequence);
+impl Server {
+    /// Ends the stream of that identity that is open, if one is; what it gives ends with the next one.
+    fn replace(&self, identity: (String, String, String)) -> oneshot::Receiver<()> {
+        let (end, ended) = oneshot::channel();
+        self.streams.lock().unwrap().insert(identity, end); // an older one is dropped, which its stream sees
+        ended
+    }
+}
+
+/// Reads what the client says. None: it is through (half-close, or it went away), and so is the stream.
+async fn read(mut requests: Streaming<pb::StreamRequest>, sent: watch::Receiver<u64>, acknowledge: watch::Sender<u64>) -> Option<Status> {
+    loop {
+        match requests.message().await {
+            Ok(None) => return None,
+            Err(fault) => return Some(fault),
+            Ok(Some(request)) => match request.request {
+                Some(Asked::Start(_)) => return Some(Status::invalid_argument("start was sent already")),
+                Some(Asked::Acknowledged(acknowledgement)) if acknowledgement.sequence > *sent.borrow() => {
+                    return Some(Status::invalid_argument("an event is acknowledged that was not sent"));
+                }
+                Some(Asked::Acknowledged(acknowledgement)) => {
+                    acknowledge.send_if_modified(|durable| std::mem::replace(durable, acknowledgement.sequence.max(*durable)) < acknowledgement.sequence);
+                }
+                None => {} // what a newer client may mean
+            },
         }
     }
 }
 
 /// Tells lines for ever; what it returns ended it.
-async fn follow(config: tail::Config, position: Option<Position>, sender: Sender, mut acknowledged: watch::Receiver<u64>) -> Status {
+async fn follow(
+    config: tail::Config,
+    position: Option<Position>,
+    sender: Sender,
+    sent: watch::Sender<u64>,
+    mut acknowledged: watch::Receiver<u64>,
+) -> Status {
     let unavailable = |fault: std::io::Error| Status::unavailable(format!("{}: {fault}", config.path.display()));
     let mut tail = match Tail::open(&config.path, position).await {
         Ok(tail) => tail,
@@ -114,6 +153,7 @@ async fn follow(config: tail::Config, position: Option<Position>, sender: Sender
             tokio::time::sleep(LOOK_EVERY).await;
             continue;
         }
+        sent.send_replace(sequence);
         if say(&sender, Said::Events(pb::Events { events })).await.is_err() {
             return Status::cancelled("");
         }
@@ -151,8 +191,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("listening on {address}");
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<EventingServer<Server>>().await;
     let serving = tonic::transport::Server::builder()
-        .add_service(EventingServer::new(Server))
+        .add_service(health_service)
+        .add_service(EventingServer::new(Server::default()))
         .serve_with_incoming(TcpListenerStream::new(listener));
     tokio::select! {
         ended = serving => ended?,

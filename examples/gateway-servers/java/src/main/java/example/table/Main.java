@@ -15,6 +15,9 @@ import io.grpc.stub.StreamObserver;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.URI;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 
 /** A gateway-server in Java: rows of a table, read by any JDBC driver, become events. */
@@ -28,6 +31,8 @@ public final class Main {
        "required": ["url", "query"], "additionalProperties": false}""";
 
   private static final class Eventing extends EventingGrpc.EventingImplBase {
+    private final Map<List<String>, TableStream> streams = new ConcurrentHashMap<>();
+
     @Override
     public void describe(DescribeRequest request, StreamObserver<Description> answer) {
       answer.onNext(Description.newBuilder().setType("table").setVersion("1.0.0").setConfigSchema(SCHEMA)
@@ -49,7 +54,7 @@ public final class Main {
 
     @Override
     public StreamObserver<StreamRequest> stream(StreamObserver<StreamResponse> client) {
-      return new TableStream(client);
+      return new TableStream(client, streams);
     }
   }
 

@@ -17,6 +17,8 @@ import java.sql.DriverManager;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
+import java.util.List;
+import java.util.Map;
 
 /**
  * One event source: polls its query from the last key on. The key of a row is its identity and its position, so a row is told
@@ -27,11 +29,15 @@ final class TableStream implements StreamObserver<StreamRequest> {
   private static final int BATCH_MAX = 100;
 
   private final ServerCallStreamObserver<StreamResponse> client;
-  private Thread poller;
-  private long sequence;
+  private final Map<List<String>, TableStream> streams; // by identity: a newer one replaces the older one
+  private List<String> identity = List.of();
+  private volatile Thread poller;
+  private volatile long sequence;
   private long acknowledged;
+  private boolean ended;
 
-  TableStream(StreamObserver<StreamResponse> client) {
+  TableStream(StreamObserver<StreamResponse> client, Map<List<String>, TableStream> streams) {
+    this.streams = streams;
     this.client = (ServerCallStreamObserver<StreamResponse>) client;
     this.client.setOnCancelHandler(this::stop);
     this.client.setOnReadyHandler(this::wake);
@@ -41,25 +47,28 @@ final class TableStream implements StreamObserver<StreamRequest> {
 
   @Override
   public void onNext(StreamRequest request) {
-    if (request.hasStart() && poller == null) {
+    if (request.hasStart() == (poller != null)) {
+      refuse("the first request must be start, and only the first");
+    } else if (request.hasStart()) {
       start(request.getStart());
-    } else if (request.hasAcknowledged() && poller != null) {
+    } else if (request.hasAcknowledged() && request.getAcknowledged().getSequence() > sequence) {
+      refuse("an event is acknowledged that was not sent");
+    } else if (request.hasAcknowledged()) {
       synchronized (this) {
         acknowledged = Math.max(acknowledged, request.getAcknowledged().getSequence());
         notifyAll();
       }
-    } else {
-      fail(Status.INVALID_ARGUMENT.withDescription("the first request must be start, each later one an acknowledgement"));
-    }
+    } // anything else a newer client may mean
   }
 
   @Override
   public void onCompleted() { // withdrawn
     stop();
     synchronized (this) {
-      if (!client.isCancelled()) {
+      if (!ended && !client.isCancelled()) {
         client.onCompleted();
       }
+      ended = true;
     }
   }
 
@@ -74,10 +83,18 @@ final class TableStream implements StreamObserver<StreamRequest> {
     try {
       Config config = Config.parse(source.getConfig().toByteArray());
       String last = source.getPosition().isEmpty() ? "0" : source.getPosition().toStringUtf8();
+      Long.parseLong(last);
+      identity = List.of(source.getGateway(), source.getNamespace(), source.getName());
+      TableStream older = streams.put(identity, this);
+      if (older != null) {
+        older.fail(Status.ABORTED.withDescription("replaced by a newer stream of the same event source"));
+      }
       poller = new Thread(() -> poll(config, last), "poller of " + source.getName());
       poller.start();
     } catch (Config.Invalid fault) {
-      fail(Status.INVALID_ARGUMENT.withDescription(fault.getMessage()));
+      refuse(fault.getMessage());
+    } catch (NumberFormatException fault) {
+      refuse("the position is not one of ours: expected a whole number");
     }
   }
 
@@ -151,7 +168,7 @@ final class TableStream implements StreamObserver<StreamRequest> {
     while (!client.isReady() && !client.isCancelled()) { // it does not read: neither do we
       wait(1000);
     }
-    if (client.isCancelled()) {
+    if (ended || client.isCancelled()) {
       throw new InterruptedException();
     }
     client.onNext(response.build());
@@ -167,13 +184,20 @@ final class TableStream implements StreamObserver<StreamRequest> {
     notifyAll();
   }
 
+  private void refuse(String words) {
+    fail(Status.INVALID_ARGUMENT.withDescription(words));
+  }
+
   private synchronized void fail(Status status) {
-    if (!client.isCancelled()) {
+    if (!ended && !client.isCancelled()) {
       client.onError(status.asRuntimeException());
     }
+    ended = true;
+    stop();
   }
 
   private void stop() {
+    streams.remove(identity, this);
     if (poller != null) {
       poller.interrupt();
     }
