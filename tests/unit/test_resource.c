@@ -2,16 +2,14 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/yaml.h"
-#include "gateway-servers/resource/kinds.h"
-#include "gateway-servers/resource/member.h"
-#include "gateway-servers/resource/payload.h"
-#include "gateway-servers/resource/plan.h"
-#include "gateway-servers/resource/position.h"
+#include "gateway-servers/resource/event.h"
+#include "gateway-servers/resource/snapshot_file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -1131,6 +1129,251 @@ static void what_is_no_json_is_no_sighting(void **state)
     assert_false(sighting_read(&sighting, &object, 0));
 }
 
+/* ---- events ---- */
+
+static void events_say_which_object_and_which_state_of_it(void **state)
+{
+    GW_AUTO(loaded_done) struct loaded loaded;
+    GW_AUTO(event_done) struct event event = {0};
+    struct kind kind = {
+        .resource = (char *)(uintptr_t) "pods", .kind = (char *)(uintptr_t) "Pod", .namespaced = true};
+    const struct gw_kube_object object = {.namespace_ = "shop",
+                                          .name = "settle-1",
+                                          .uid = "u-1",
+                                          .resource_version = "77",
+                                          .json = gw_view_text(pod_json),
+                                          .listed = true};
+    struct sighting sighting;
+    enum event_size size;
+    char time[GW_TIME_MAX];
+
+    (void)state;
+    load_good(&loaded, "{version: v1, resource: pods, payload: v0.16, mode: reference}");
+    assert_true(sighting_read(&sighting, &object, 0));
+    struct member_event what = {CHANGE_DELETE, sighting.id, &sighting, NULL, true};
+    assert_int_equal(event_write(&event, &loaded.plan, &kind, &what, 5, &size), 0);
+    assert_int_equal(size, EVENT_WHOLE);
+    assert_true(gw_view_is(event.event.id, "u-1.77.DELETE"));
+    assert_true(gw_view_is(event.event.type, "sluice.resource.delete"));
+    assert_true(gw_view_is(event.event.subject, "shop/settle-1"));
+    assert_true(gw_view_is(event.event.partition_key, "u-1"));
+    assert_string_equal(gw_time_format(time, event.event.time_ns, 0), "2026-03-01T08:32:00Z");
+    assert_int_equal(event.event.extensions_count, 7);
+    assert_true(gw_view_is(
+        event.event.data,
+        "{\"type\":\"DELETE\",\"body\":{\"kind\":\"Pod\",\"namespace\":\"shop\",\"name\":\"settle-1\","
+        "\"uid\":"
+        "\"u-1\",\"apiVersion\":\"v1\",\"resourceVersion\":\"77\"},\"group\":\"\",\"version\":\"v1\","
+        "\"resource\":\"pods\"}"));
+    what.listed = false;
+    what.change = CHANGE_ADD;
+    assert_int_equal(event_write(&event, &loaded.plan, &kind, &what, 5, &size), 0);
+    assert_true(gw_view_is(event.event.id, "u-1.77"));
+    assert_int_equal(event.event.time_ns, 5);
+    sighting_done(&sighting);
+}
+
+/* Two of 1.5 MB fit a message, two of 2 MB do not, nor does one of 4 MB. */
+static void events_that_are_too_large_go_without_what_is_too_much(void **state)
+{
+    static const struct {
+        size_t size;
+        enum event_size expected;
+    } rows[] = {{1500000, EVENT_WHOLE}, {2000000, EVENT_WITHOUT_OLD}, {4000000, EVENT_REFERENCE}};
+    GW_AUTO(loaded_done) struct loaded loaded;
+    struct kind kind = {.resource = (char *)(uintptr_t) "pods", .kind = (char *)(uintptr_t) "Pod"};
+
+    (void)state;
+    load_good(&loaded, "{version: v1, resource: pods}");
+    for (size_t i = 0; i < GW_COUNT_OF(rows); i++) {
+        GW_AUTO(gw_bytes_done) struct gw_bytes json = {0};
+        GW_AUTO(event_done) struct event event = {0};
+        struct sighting sighting;
+        struct kept *old = NULL;
+        enum event_size size;
+
+        gw_bytes_append_text(&json, "{\"metadata\":{},\"pad\":\"");
+        memset(gw_bytes_reserve(&json, rows[i].size), 'x', rows[i].size);
+        json.size += rows[i].size;
+        gw_bytes_append_text(&json, "\"}");
+        const struct gw_kube_object object = {
+            .namespace_ = "", .name = "a", .uid = "u", .resource_version = "7", .json = gw_bytes_view(&json)};
+        assert_true(sighting_read(&sighting, &object, 0));
+        assert_int_equal(sighting_keep(&sighting, false, &old), 0);
+        const struct member_event what = {CHANGE_UPDATE, sighting.id, &sighting, old, false};
+        assert_int_equal(event_write(&event, &loaded.plan, &kind, &what, 5, &size), 0);
+        assert_int_equal(size, rows[i].expected);
+        assert_true(gw_json_valid(event.event.data));
+        assert_true(event.event.data.size <= EVENT_DATA_MAX);
+        kept_drop(old);
+        sighting_done(&sighting);
+    }
+}
+
+/* ---- ledgers and snapshots ---- */
+
+static void on_version(void *user, size_t place, const char *version)
+{
+    gw_bytes_printf(user, "%zu=%s ", place, version);
+}
+
+static void note(struct ledger *ledger, uint64_t sequence, const char *name, bool inside)
+{
+    struct ledger_row *row = ledger_row_new(&(struct gw_kube_id){"shop", name, "u", "5"}, 3, inside);
+
+    assert_non_null(row);
+    assert_int_equal(ledger_note(ledger, sequence, row), 0);
+}
+
+static void a_snapshot_learns_only_what_is_acknowledged(void **state)
+{
+    GW_AUTO(ledger_closep) struct ledger *ledger = NULL;
+    GW_AUTO(gw_bytes_done) struct gw_bytes reached = {0};
+    GW_AUTO(ledger_rows_done) struct ledger_rows rows = {0};
+
+    (void)state;
+    assert_int_equal(ledger_open(&ledger), 0);
+    note(ledger, 0, "silent", true);
+    assert_int_equal(ledger_tell(ledger, 1, 100, 0, "11"), 0);
+    note(ledger, 1, "a", true);
+    assert_int_equal(ledger_tell(ledger, 2, 50, 1, "12"), 0);
+    assert_int_equal(ledger_tell(ledger, 3, 25, 0, NULL), 0);
+    note(ledger, 3, "b", false);
+    assert_int_equal(ledger_bytes(ledger), 175);
+    ledger_acknowledge(ledger, 0, &rows, on_version, &reached);
+    assert_int_equal(rows.count, 1);
+    ledger_acknowledge(ledger, 2, &rows, on_version, &reached);
+    assert_int_equal(rows.count, 2);
+    assert_string_equal(gw_bytes_text(&reached), "0=11 1=12 ");
+    assert_int_equal(ledger_bytes(ledger), 25);
+    assert_false(ledger_is_empty(ledger));
+    ledger_acknowledge(ledger, 9, &rows, on_version, &reached);
+    assert_true(ledger_is_empty(ledger));
+    assert_string_equal(rows.first->id.name, "silent");
+    assert_string_equal(rows.first->next->next->id.name, "b");
+    assert_false(rows.first->next->next->inside);
+}
+
+static void a_ledger_keeps_its_order_as_it_grows_and_turns(void **state)
+{
+    GW_AUTO(ledger_closep) struct ledger *ledger = NULL;
+    uint64_t told = 0, acknowledged = 0;
+    struct ledger_rows rows = {0};
+
+    (void)state;
+    assert_int_equal(ledger_open(&ledger), 0);
+    for (size_t round = 0; round < 300; round++) {
+        for (size_t i = 0; i < round % 7; i++)
+            assert_int_equal(ledger_tell(ledger, ++told, 1, 0, NULL), 0);
+        acknowledged += (told - acknowledged) / 2;
+        ledger_acknowledge(ledger, acknowledged, &rows, NULL, NULL);
+        assert_int_equal(ledger_count(ledger), told - acknowledged);
+        assert_int_equal(ledger_bytes(ledger), told - acknowledged);
+    }
+}
+
+struct stored {
+    int64_t number;
+    struct gw_bytes position;
+    struct ledger_rows rows;
+};
+
+static void stored_done(struct stored *stored)
+{
+    gw_bytes_done(&stored->position);
+    ledger_rows_done(&stored->rows);
+}
+
+static void stored_load(struct stored *stored, struct snapshot_file *file, const char *key,
+                        const char *settings)
+{
+    *stored = (struct stored){0};
+    assert_int_equal(
+        snapshot_file_load(file, key, settings, &stored->number, &stored->position, &stored->rows), 0);
+}
+
+static void put(struct ledger_rows *rows, const char *name, const char *uid, uint64_t mark, bool inside)
+{
+    struct ledger_row *row = ledger_row_new(&(struct gw_kube_id){"shop", name, uid, "5"}, mark, inside);
+
+    assert_non_null(row);
+    ledger_rows_add(rows, row);
+}
+
+static void snapshots_are_kept_by_source_and_forgotten_with_other_settings(void **state)
+{
+    char directory[] = "/tmp/test-resource-XXXXXX", file_path[64];
+    struct snapshot_file *file = NULL;
+    struct gw_reason reason = {""};
+
+    (void)state;
+    assert_non_null(mkdtemp(directory));
+    snprintf(file_path, sizeof(file_path), "%s/resource.db", directory);
+    assert_int_equal(snapshot_file_open(&file, directory, &reason), 0);
+    {
+        GW_AUTO(stored_done) struct stored one, other;
+        GW_AUTO(ledger_rows_done) struct ledger_rows rows = {0}, later = {0};
+
+        stored_load(&one, file, "a/b/one", "settings");
+        stored_load(&other, file, "a/b/other", "settings");
+        assert_int_equal(one.position.size, 0);
+        put(&rows, "x", "u1", UINT64_MAX, true);
+        put(&rows, "y", "u2", 0, true);
+        put(&rows, "z", "u3", 0, true);
+        assert_int_equal(snapshot_file_save(file, one.number, "pods /=5", &rows), 0);
+        put(&later, "y", "u9", 0, false); /* another object of that name: it stays */
+        put(&later, "z", "u3", 0, false);
+        assert_int_equal(snapshot_file_save(file, one.number, "", &later), 0);
+    }
+    file = snapshot_file_close(file);
+    assert_int_equal(snapshot_file_open(&file, directory, &reason), 0);
+    {
+        GW_AUTO(stored_done) struct stored again, other, changed, gone;
+
+        stored_load(&again, file, "a/b/one", "settings");
+        assert_string_equal(gw_bytes_text(&again.position), "pods /=5");
+        assert_int_equal(again.rows.count, 2);
+        assert_string_equal(again.rows.first->id.name, "x");
+        assert_true(again.rows.first->mark == UINT64_MAX);
+        stored_load(&other, file, "a/b/other", "settings");
+        assert_int_equal(other.rows.count, 0);
+        stored_load(&changed, file, "a/b/one", "others");
+        assert_int_equal(changed.rows.count, 0);
+        assert_int_equal(changed.position.size, 0);
+        assert_int_equal(snapshot_file_forget(file, changed.number), 0);
+        stored_load(&gone, file, "a/b/one", "settings");
+        assert_int_equal(gone.rows.count, 0);
+    }
+    file = snapshot_file_close(file);
+    assert_string_equal(reason.text, "");
+    unlink(file_path);
+    rmdir(directory);
+}
+
+static void a_damaged_snapshot_is_put_aside(void **state)
+{
+    char directory[] = "/tmp/test-resource-XXXXXX", path[64], aside[80];
+    struct snapshot_file *file = NULL;
+    struct gw_reason reason = {""};
+
+    (void)state;
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof(path), "%s/resource.db", directory);
+    snprintf(aside, sizeof(aside), "%s.damaged", path);
+    FILE *garbage = fopen(path, "w");
+    assert_non_null(garbage);
+    for (size_t i = 0; i < 1000; i++)
+        fputs("no database ", garbage);
+    fclose(garbage);
+    assert_int_equal(snapshot_file_open(&file, directory, &reason), 0);
+    assert_non_null(strstr(reason.text, "was damaged"));
+    assert_int_equal(access(aside, F_OK), 0);
+    snapshot_file_close(file);
+    unlink(path);
+    unlink(aside);
+    rmdir(directory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1163,6 +1406,12 @@ int main(void)
         cmocka_unit_test(a_history_that_went_back_is_noticed),
         cmocka_unit_test(what_is_kept_is_shared),
         cmocka_unit_test(what_is_no_json_is_no_sighting),
+        cmocka_unit_test(events_say_which_object_and_which_state_of_it),
+        cmocka_unit_test(events_that_are_too_large_go_without_what_is_too_much),
+        cmocka_unit_test(a_snapshot_learns_only_what_is_acknowledged),
+        cmocka_unit_test(a_ledger_keeps_its_order_as_it_grows_and_turns),
+        cmocka_unit_test(snapshots_are_kept_by_source_and_forgotten_with_other_settings),
+        cmocka_unit_test(a_damaged_snapshot_is_put_aside),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
