@@ -63,6 +63,7 @@ static uint64_t on_epoch(void *user)
 static void on_elected(void *user, uint64_t epoch)
 {
     struct gwc_client *client = user;
+    struct gwc_leader_status status;
 
     client->epoch = epoch;
     gwc_client_count_leader(client);
@@ -71,6 +72,8 @@ static void on_elected(void *user, uint64_t epoch)
     gw_log(GW_LOG_INFO, "elected: this process leads", "gateway", client->name, "epoch", GW_NUMBER(epoch),
            NULL);
     int begun = gwc_client_begin(client);
+    gwc_leader_status(client->leader, &status);
+    gwc_report_tell(client->report, GWC_EVENT_LEADER_ELECTED, status.identity, "");
     if (begun < 0)
         gw_log(GW_LOG_ERROR, "cannot start", "reason", gw_fault_trace(), NULL);
     if (begun != 0)

@@ -251,7 +251,7 @@ int outbox_lock_alone(const char *directory, int *ret_descriptor, struct gw_reas
 }
 
 /* A file that another process has open is not put aside: what that one wrote into it would be lost with it. */
-static int lock_alone(int descriptor, bool shared, struct gw_reason *reason)
+static int lock_make_alone(int descriptor, bool shared, struct gw_reason *reason)
 {
     if (!shared || flock(descriptor, LOCK_EX | LOCK_NB) == 0)
         return 0;
@@ -507,7 +507,7 @@ static int file_open_locked(const struct gwc_outbox_options *options, const char
     GW_TRY(file_create(options->directory, path, reason));
     int fault = file_try(options, path, ret_database, reason);
     if (fault == -EBADMSG) {
-        GW_TRY(lock_alone(lock, options->epoch > 0, reason));
+        GW_TRY(lock_make_alone(lock, options->epoch > 0, reason));
         GW_TRY(file_set_aside(options->directory, path, &aside));
         GW_TRY(file_create(options->directory, path, reason));
         fault = file_try(options, path, ret_database, reason);

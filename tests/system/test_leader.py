@@ -5,6 +5,7 @@ import collections
 import contextlib
 import datetime
 import os
+import pathlib
 import signal
 import sqlite3
 import time
@@ -12,9 +13,13 @@ import time
 import pytest
 
 from harness import SLOW, Gateway, free_port, program, wait_for
+from in_cluster import READS_GATEWAYS
+from in_cluster import VERSION as GATEWAYS
+from kube import Wire
 
 LEASES = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}
-LEASE, RENEW, RETRY = 6 * SLOW, 4 * SLOW, 0.5 * SLOW  # seconds: the defaults, made shorter
+# Seconds. The defaults (SLUICE_LEASE=15,10,2) made shorter.
+LEASE, RENEW, RETRY = (float(word) * SLOW for word in os.environ.get("SLUICE_LEASE", "6,4,0.5").split(","))
 VERSION = "coordination.k8s.io/v1"
 
 
@@ -33,8 +38,8 @@ class Replica:
         self.process = gateway.start(
             self.name, program("gateway-client"), "run", "--gateway", gateway.spec_file, "--event-sources", gateway.sources_file,
             "--state", gateway.state, "--admin", self.admin, "--kubeconfig", account.kubeconfig, "--secrets", gateway.secrets,
-            "--leader-elect", "--lease-duration", f"{LEASE}s", "--renew-deadline", f"{RENEW}s", "--retry-period",
-            f"{int(RETRY * 1000)}ms", *flags, environment={"HOSTNAME": f"pod-{self.name}"})
+            "--leader-elect", "--lease-duration", f"{LEASE}s", "--renew-deadline", f"{RENEW}s", "--retry-period", f"{RETRY}s",
+            *flags, environment={"HOSTNAME": f"pod-{self.name}", "POD_NAME": f"pod-{self.name}"})
         wait_for(lambda: self.get("/healthz")[0] == 200 or not self.process.running(), 20, "the admin address")
         return self
 
@@ -176,7 +181,7 @@ def test_a_leader_is_killed_between_two_ticks_and_each_is_delivered_once(gateway
     before = len(watcher.events())
     watcher.wait_events(before + 1, 60)
     delivered = time.monotonic() - killed
-    watcher.wait_events(before + LEASE // SLOW + 3, 60)
+    watcher.wait_events(before + int(LEASE / SLOW) + 3, 60)
     gateway.wait_delivered()
     assert check_ticks(watcher, 1000) == 0
     assert follower.election()["transitions"] == 1 and follower.election()["epoch"] == 2
@@ -268,6 +273,35 @@ def test_a_writer_that_was_stopped_in_the_middle_holds_the_new_leader_up_in_word
     check_ticks(watcher, 100)
 
 
+def test_the_next_leader_reports_where_the_last_one_ended(gateway, watcher, cluster):
+    """The Gateway is a resource: the leader writes its status and an Event that it leads; the follower writes nothing. After a
+    kill the follower does."""
+    cluster.kubectl("apply", "-f", pathlib.Path(__file__).resolve().parents[2] / "manifests/crd/gateways.argoproj.io.yaml")
+    cluster.kubectl("wait", "--for=condition=Established", "crd/gateways.argoproj.io", "--timeout=60s")
+    gateway.account = gateway.namespace.account([
+        LEASES, READS_GATEWAYS, {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+        {"apiGroups": ["argoproj.io"], "resources": ["gateways/status"], "verbs": ["patch"]}])
+    gateway.namespace.create({"apiVersion": GATEWAYS, "kind": "Gateway", "metadata": {"name": "shop"}, "spec": gateway.spec["spec"]})
+    leader, follower = gateway.pair("--gateway", "gateway:shop")
+
+    def told(replica):
+        return [event["note"] for event in gateway.namespace.list("Event", "events.k8s.io/v1")
+                if event["reason"] == "LeaderElected" and event["reportingInstance"] == f"pod-{replica.name}"]
+
+    def reported():
+        status = gateway.namespace.get("Gateway", "shop", GATEWAYS).get("status", {})
+        return status.get("phase"), *(node.get("lastEventTime", "") for node in status.get("nodes", {}).values())
+    wait_for(lambda: reported() > ("Running", "2"), 60, reported)
+    wait_for(lambda: told(leader), 30, "the Event of the leader")
+    assert not told(follower)
+    leader.process.kill()
+    wait_for(follower.leads, 60, "the follower to lead")
+    wait_for(lambda: told(follower), 30, "the Event of the new leader")
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    wait_for(lambda: reported() > ("Running", now), 60, reported)
+    check_ticks(watcher, 100)
+
+
 # ---- the API server goes ----
 
 
@@ -314,7 +348,6 @@ def test_a_short_outage_is_nothing(gateway, watcher, wire):
 @pytest.mark.parametrize("plain", [True, False], ids=["http1", "http2"])
 def test_a_connection_that_died_without_a_word_costs_no_leadership(gateway, cluster, plain):
     """A middlebox forgot the connection: nothing comes any more, new ones work. The renewal finds a new one in time."""
-    from kube import Wire  # one of both kinds
     wire = Wire(cluster, plain=plain)
     try:
         gateway.account = gateway.namespace.account([LEASES], server=wire.url)
