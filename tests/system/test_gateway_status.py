@@ -323,12 +323,13 @@ def test_the_end_is_told(shop):
 # ---- writing it ----
 
 
+@pytest.mark.once
 def test_nothing_is_written_when_nothing_changed(shop):
-    """An idle gateway leaves the API server alone: no patch in the time of two looks at the counters."""
+    """An idle gateway leaves the API server alone: no patch in the time of a look at the counters."""
     start(shop)
     shop.wait_reported(lambda status: status["phase"] == "Running")
     version, patches = shop.wait_settled(), shop.patches()
-    time.sleep(22)
+    time.sleep(11)
     assert shop.version() == version and shop.patches() == patches
 
 
@@ -460,6 +461,7 @@ def test_events_tell_what_happened_and_are_about_the_gateway(shop):
     assert shop.wait_event("SourceFailed", "event source webhook.orders does not run")["type"] == "Warning"
 
 
+@pytest.mark.once
 def test_a_source_that_keeps_failing_is_one_event(shop):
     """It is tried again and again, with the same words: one Event; when it fails anew after it ran, the Event is a series."""
     start(shop)
