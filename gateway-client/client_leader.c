@@ -78,9 +78,6 @@ static void on_elected(void *user, uint64_t epoch)
         gw_log(GW_LOG_ERROR, "cannot start", "reason", gw_fault_trace(), NULL);
     if (begun != 0)
         gwc_client_fail(client, begun == GWC_ORIGIN_BAD ? GW_EXIT_CONFIGURATION : GW_EXIT_FAULT);
-    struct gwc_leader_status status;
-    gwc_leader_status(client->leader, &status);
-    gwc_report_tell(client->report, GWC_EVENT_LEADER_ELECTED, status.identity, "");
 }
 
 static void on_lost(void *user, const char *words)
