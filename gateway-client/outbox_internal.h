@@ -26,7 +26,8 @@ enum {
     OUTBOX_PRUNE_BYTES_MAX = 4 << 20,
     OUTBOX_SOURCES_MAX = 4096,       /* interned source names kept in memory; a power of two */
     OUTBOX_CHECKPOINT_FRAMES = 4000, /* 16 MiB of log: copied into the file behind the acknowledgements */
-    OUTBOX_CHECKPOINT_FRAMES_MAX = 32000, /* a reader stood in the way: wait for it */
+    OUTBOX_CHECKPOINT_FRAMES_MAX = 32000, /* a reader stood in the way: wait for it … */
+    OUTBOX_CHECKPOINT_PAUSE_MS = 60000,   /* … but when that was in vain, not again so soon */
     OUTBOX_VERSION = 1,
     OUTBOX_APPLICATION_ID = 0x536c7562, /* "Slub" in the file's header: `file outbox.db` tells it apart */
 };
@@ -206,6 +207,7 @@ struct outbox_writer {
     int64_t data_version;
     int64_t page_size;
     int log_frames;
+    int64_t checkpoint_wait_ms; /* monotonic: readers are not waited for before */
     struct gw_bytes scratch;
     /* trouble */
     bool full;          /* by size: appends wait */

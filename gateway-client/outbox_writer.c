@@ -309,13 +309,18 @@ static int round_in_trouble(struct outbox_writer *writer, int parts)
 
 static void checkpoint(struct outbox_writer *writer)
 {
-    bool wait = writer->log_frames > OUTBOX_CHECKPOINT_FRAMES_MAX;
+    bool wait =
+        writer->log_frames > OUTBOX_CHECKPOINT_FRAMES_MAX && outbox_now_ms() >= writer->checkpoint_wait_ms;
 
     if (writer->log_frames < OUTBOX_CHECKPOINT_FRAMES)
         return;
     writer->log_frames = 0;
-    sqlite3_wal_checkpoint_v2(writer->database, NULL,
-                              wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    int code =
+        sqlite3_wal_checkpoint_v2(writer->database, NULL,
+                                  wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    /* A reader that was stopped while it read would hold up each commit: the log grows until it is gone. */
+    if (wait && code == SQLITE_BUSY)
+        writer->checkpoint_wait_ms = outbox_now_ms() + OUTBOX_CHECKPOINT_PAUSE_MS;
 }
 
 /* Another process (dead-letters replay, a person) has written. */

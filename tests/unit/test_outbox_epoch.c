@@ -125,13 +125,17 @@ static void on_durable(struct gwc_append *append, bool ok)
     GW_CONTAINER_OF(append, struct parcel, append)->answer = ok ? 1 : -1;
 }
 
+static size_t data_size; /* of the events that are sent */
+
 static void parcel_send(struct leader *leader, struct parcel *parcel, const char *id)
 {
+    char *data = calloc(1, data_size + 1);
     struct gw_event_fields fields = {.id = gw_view_text(id),
                                      .source = gw_view_text("urn:shop"),
                                      .type = gw_view_text("tick"),
-                                     .data = gw_view_text("{}")};
+                                     .data = gw_view(data, data_size)};
     *parcel = (struct parcel){.event = gw_event_new(&fields), .natural = true};
+    free(data);
     assert_non_null(parcel->event);
     parcel->append = (struct gwc_append){.events = &parcel->event,
                                          .natural = &parcel->natural,
@@ -386,6 +390,43 @@ static void a_transaction_of_another_is_waited_for_not_failed_on(void **state)
     assert_int_equal(put(scene, &scene->new, "a"), 1);
 }
 
+static void a_reader_that_was_stopped_holds_the_writer_up_once_not_at_each_commit(void **state)
+{
+    enum { SIZE = 1 << 20, LARGE = 140, PUTS = 12 };
+    struct scene *scene = *state;
+    char path[128], id[16];
+    sqlite3 *stopped;
+    sqlite3_stmt *reads;
+    struct gwc_outbox_options options = {.directory = scene->directory,
+                                         .size_max = 1 << 30,
+                                         .retention_ms = 3600 * 1000,
+                                         .no_fsync = true,
+                                         .loop = scene->loop,
+                                         .user = &scene->old};
+
+    assert_int_equal(gwc_outbox_open(&scene->old.outbox, &options, NULL, &scene->reason), 0);
+    assert_int_equal(put(scene, &scene->old, "first"), 1);
+    snprintf(path, sizeof(path), "%s/outbox.db", scene->directory);
+    assert_int_equal(sqlite3_open(path, &stopped), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(stopped, "SELECT id FROM events", -1, &reads, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(reads), SQLITE_ROW);
+    /* More than the log may hold before readers are waited for. */
+    data_size = SIZE;
+    for (int i = 0; i < LARGE; i++) {
+        snprintf(id, sizeof(id), "large-%d", i);
+        assert_int_equal(put(scene, &scene->old, id), 1);
+    }
+    data_size = 0;
+    int64_t began_ns = gw_clock_monotonic_ns();
+    for (int i = 0; i < PUTS; i++) {
+        snprintf(id, sizeof(id), "small-%d", i);
+        assert_int_equal(put(scene, &scene->old, id), 1);
+    }
+    assert_true(gw_clock_monotonic_ns() - began_ns < 20 * GW_NS_PER_S); /* each would wait for five */
+    sqlite3_finalize(reads);
+    sqlite3_close(stopped);
+}
+
 static void a_damaged_file_is_put_aside_only_when_nobody_else_has_it_open(void **state)
 {
     struct scene *scene = *state;
@@ -538,6 +579,7 @@ int main(void)
         TEST(appends_that_wait_while_the_outbox_is_full_are_refused_too),
         TEST(the_new_leader_reads_what_the_old_one_committed_and_goes_on_behind_it),
         TEST(a_transaction_of_another_is_waited_for_not_failed_on),
+        TEST(a_reader_that_was_stopped_holds_the_writer_up_once_not_at_each_commit),
         TEST(a_damaged_file_is_put_aside_only_when_nobody_else_has_it_open),
     };
     return cmocka_run_group_tests_name("outbox_epoch", tests, NULL, NULL);
