@@ -60,10 +60,11 @@ static void on_fenced(void *user, uint64_t epoch)
     gwc_client_fenced(user, epoch);
 }
 
-/* Not a failure: who holds it was stopped in the middle of a write, and will go on or be killed. */
+/* Not a failure: who holds it was stopped in the middle of a write, and will go on or be killed; or it knows nothing of leaders
+ * and keeps the outbox to itself (-EWOULDBLOCK), until it is replaced. */
 static bool outbox_is_held(const struct gwc_client *client, int fault)
 {
-    return fault == -EBUSY && client->outbox == NULL && client->epoch > 0;
+    return (fault == -EBUSY || fault == -EWOULDBLOCK) && client->outbox == NULL && client->epoch > 0;
 }
 
 int gwc_client_open_outbox(struct gwc_client *client, const struct gwc_spec *spec)
@@ -87,6 +88,7 @@ int gwc_client_open_outbox(struct gwc_client *client, const struct gwc_spec *spe
 
     int fault = gwc_outbox_open(&client->outbox, &options, &set_aside, &reason);
     if (outbox_is_held(client, fault)) {
+        client->outbox_kept = fault == -EWOULDBLOCK;
         GW_TRY(gwc_client_outbox_held(client, reason.text));
         return fault;
     }
@@ -224,7 +226,9 @@ bool gwc_client_ready(void *user, struct gw_reason *reason)
     else if (gwc_client_standing_by(client, reason))
         return true;
     else if (client->outbox == NULL && client->outbox_reason[0] != '\0')
-        gw_reason_set(reason, "the outbox is waited for: %s", client->outbox_reason);
+        /* who keeps it is replaced by us: an update ends it only when we are ready */
+        return gw_reason_set(reason, "the outbox is waited for: %s", client->outbox_reason),
+               client->outbox_kept;
     else if (client->version == NULL)
         unready_words(&client->gateway_problems, client->gateway_origin, "no Gateway spec is in force",
                       reason);

@@ -442,8 +442,9 @@ def test_the_lease_may_have_another_name_and_place(gateway, cluster, watcher):
 # ---- who must not ----
 
 
-def test_a_client_that_does_not_elect_is_kept_out(gateway, watcher):
-    """A client without --leader-elect on the same directory is refused while a leader runs, and the other way round."""
+def test_a_client_that_does_not_elect_is_kept_out_or_replaced(gateway, watcher):
+    """A client without --leader-elect on the same directory is refused while a leader runs. The other way round the one that is
+    elected waits, and is ready, so that an update ends the other; then it goes on."""
     leader, follower = gateway.pair()
     plain = ["run", "--gateway", gateway.spec_file, "--event-sources", gateway.sources_file, "--state", gateway.state,
              "--admin", "none"]
@@ -456,9 +457,14 @@ def test_a_client_that_does_not_elect_is_kept_out(gateway, watcher):
     gateway.start("plain", program("gateway-client"), *plain)
     wait_more(watcher, 3)
     late = gateway.replica()
-    assert late.wait_exit(60) == 1
-    assert "without sharing it: all of them need --leader-elect" in late.process.text()
-    assert gateway.lease()["spec"].get("holderIdentity", "") == ""  # and given back
+    words = "without sharing it: all of them need --leader-elect"
+    wait_for(lambda: words in late.get("/readyz")[1], 60, lambda: late.get("/readyz"))
+    assert late.get("/readyz")[0] == 200
+    wait_more(watcher, 3)
+    assert gateway.processes["plain"].stop() == 0
+    wait_for(late.leads, 60, "it to lead")
+    late.wait_running("calendar.tick", seconds=30)
+    wait_more(watcher, 3)
 
 
 @pytest.mark.parametrize(("flags", "words"), [
