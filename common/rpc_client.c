@@ -50,11 +50,16 @@ int gw_rpc_client_open(struct gw_rpc_client **ret_client)
     return 0;
 }
 
+bool gw_rpc_client_quiet(const struct gw_rpc_client *client)
+{
+    return atomic_load(&client->channels) == 0;
+}
+
 struct gw_rpc_client *gw_rpc_client_close(struct gw_rpc_client *client)
 {
     if (client == NULL)
         return NULL;
-    assert(atomic_load(&client->channels) == 0);
+    assert(gw_rpc_client_quiet(client));
     gw_rpc_queue_close(&client->unary);
     gw_rpc_queue_close(&client->streams);
     gw_rpc_done();

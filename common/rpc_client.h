@@ -14,6 +14,8 @@ int gw_rpc_client_open(struct gw_rpc_client **ret_client) GW_MUST_CHECK;
 /* All channels must be closed before. Waits for the threads. */
 struct gw_rpc_client *gw_rpc_client_close(struct gw_rpc_client *client);
 GW_DEFINE_CLEANUP(struct gw_rpc_client *, gw_rpc_client_close)
+/* No channel is open. Any thread. */
+bool gw_rpc_client_quiet(const struct gw_rpc_client *client);
 
 struct gw_rpc_channel_options {
     const char *address;

@@ -17,6 +17,7 @@ enum {
     TICK_MS = 1000,          /* counters are brought up to date */
     WATCHER_RETRY_TICKS = 5, /* watchers that could not be opened */
     END_LOOK_MS = 20,
+    LINKS_END_MS = 10000,
     CONNECTIONS_MAX = 1024,
 };
 
@@ -406,6 +407,19 @@ void gwc_client_fail(struct gwc_client *client, int exit_code)
     gw_loop_stop(client->loop);
 }
 
+/* Links free themselves on the loop, and with them their channels, when their streams have heard of their end. */
+static void client_wait_for_links(struct gwc_client *client)
+{
+    int64_t end_ms = gw_clock_monotonic_ns() / GW_NS_PER_MS + LINKS_END_MS;
+
+    if (client->loop == NULL || client->rpc == NULL)
+        return;
+    for (int i = 0; i < 10; i++) /* what was posted last */
+        gw_loop_turn(client->loop, 0);
+    while (!gw_rpc_client_quiet(client->rpc) && gw_clock_monotonic_ns() / GW_NS_PER_MS < end_ms)
+        gw_loop_turn(client->loop, 5);
+}
+
 static void client_close(struct gwc_client *client)
 {
     client->report = gwc_report_close(client->report);
@@ -415,10 +429,7 @@ static void client_close(struct gwc_client *client)
     gwc_client_close_watchers(client);
     /* commits what the abandoned streams had handed over; after this nothing is posted from the outbox */
     client->outbox = gwc_outbox_close(client->outbox);
-    if (client->loop != NULL)
-        for (int i = 0; i < 50; i++)
-            gw_loop_turn(client->loop,
-                         i < 10 ? 0 : 1); /* links free themselves here, and with them their channels */
+    client_wait_for_links(client);
     (void)!gw_secrets_use_kube(NULL, NULL, NULL, NULL);
     gwc_client_release(client);
     client->kube = gw_kube_close(client->kube);
