@@ -29,10 +29,11 @@ int gwc_check_ask(struct gwc_check *check, const char *path, const ProtobufCMess
 int gwc_check_ping(struct gwc_check *check, int64_t timeout_ms, struct gwc_answer *ret_answer)
 {
     Gateway__V1__DescribeRequest request = GATEWAY__V1__DESCRIBE_REQUEST__INIT; /* empty, as all may be */
-    const char *path = check->contract == GWC_CONTRACT_V1        ? "/gateway.v1.Eventing/Describe"
-                       : check->contract == GWC_CONTRACT_GENERIC ? "/sluice.check.Nobody/Nothing"
-                                                                 : "/gateways.Eventing/ValidateEventSource";
+    const char *path = check->contract == GWC_CONTRACT_V1 ? "/gateway.v1.Eventing/Describe"
+                                                          : "/gateways.Eventing/ValidateEventSource";
 
+    if (check->contract == GWC_CONTRACT_GENERIC || gwc_check_has_failed(check, GWC_RULE_ANSWERS))
+        path = "/sluice.check.Nobody/Nothing";
     return gwc_ask(check->channel, path, &request.base, timeout_ms, ret_answer);
 }
 

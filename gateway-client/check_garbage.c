@@ -60,7 +60,8 @@ static int judge_later(struct gwc_check *check)
 int gwc_check_garbage(struct gwc_check *check)
 {
     GW_AUTO(gwc_feed_closep) struct gwc_feed *witness = NULL;
-    const struct gwc_feed_options other = {.gateway = "check-server-2", .number = 1};
+    const struct gwc_feed_options other = {
+        .gateway = "check-server-2", .name = "check-server-witness", .number = 1};
     bool newest = check->contract == GWC_CONTRACT_V1, runs = false, came;
 
     if (check->words.text[0] == '\0') {
@@ -70,7 +71,7 @@ int gwc_check_garbage(struct gwc_check *check)
             GW_TRY(gwc_feed_await_running(witness, &runs));
         else
             GW_TRY(gwc_feed_await_events(witness, 1, gwc_check_now_ms() + SETTLE_MS, &runs));
-        runs = !witness->ended;
+        runs = !witness->ended && !gwc_check_has_failed(check, GWC_RULE_ARGO_STAYS_OPEN);
     }
     GW_TRY(judge_first(check));
     if (newest && check->words.text[0] == '\0')

@@ -158,6 +158,8 @@ int gwc_check_stream(struct gwc_check *check)
         gwc_check_ok(check, GWC_RULE_STARTED, "before %s", feed->events > 0 ? "its events" : "anything else");
     GW_TRY(judge_validate(check));
     judge_events(check);
+    if (gwc_check_has_failed(check, GWC_RULE_MESSAGE_SIZE))
+        gw_reason_set(&check->words, "messages that are too large end each stream");
     if (feed->ended) {
         gwc_feed_judge_error(feed);
         return 0;

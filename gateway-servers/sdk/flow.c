@@ -193,6 +193,8 @@ void gws_flow_flush(struct gw_task *task)
     source->pending_count = source->pending_capacity = 0;
     pthread_mutex_unlock(&source->lock);
 
+    if (!ended && count > 0)
+        gws_source_started(source); /* an event is a sign, too, and must not come before this one */
     size_t sent = ended ? count : source_send_all(source, pending, count);
     uint64_t last = sent > 0 ? pending[sent - 1]->sequence : 0;
     for (size_t i = 0; i < sent; i++)

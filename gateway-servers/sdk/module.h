@@ -94,7 +94,7 @@ struct gws_event {
     size_t extensions_count;
 };
 
-/* Really connected: the client shows the source as running. Repeated calls do nothing. */
+/* Really connected: the client shows the source as running. Repeated calls do nothing; the first event says it, too. */
 void gws_source_started(struct gws_source *source);
 /* Takes the event (copied). *ret_sequence (may be NULL) numbers it: 1, 2, … -ENOMEM, or -ECANCELED after the stream ended:
  * the event was not taken. */

@@ -34,15 +34,16 @@ def load_protos(folder):
 
 
 class Server:
-    """A gateway-server in Python. Each of `adds` gets the grpc server, to add services to. `credentials`: TLS."""
+    """A gateway-server in Python. Each of `adds` gets the grpc server, to add services to. `credentials`: TLS. `workers`: calls
+    that run at once."""
 
-    def __init__(self, *adds, address=None, options=(), credentials=None):
+    def __init__(self, *adds, address=None, options=(), credentials=None, workers=32):
         self.address = address or f"127.0.0.1:{free_port()}"
-        self.adds, self.options, self.credentials = adds, options, credentials
+        self.adds, self.options, self.credentials, self.workers = adds, options, credentials, workers
         self.start()
 
     def start(self):
-        pool = concurrent.futures.ThreadPoolExecutor(max_workers=32)
+        pool = concurrent.futures.ThreadPoolExecutor(max_workers=self.workers)
         self.server = grpc.server(pool, options=[("grpc.so_reuseport", 0), *self.options])
         for add in self.adds:
             add(self.server)
