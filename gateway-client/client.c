@@ -422,6 +422,7 @@ static void client_wait_for_links(struct gwc_client *client)
 
 static void client_close(struct gwc_client *client)
 {
+    client->stopping = true; /* the loop turns until the end, and nothing may begin on it */
     client->report = gwc_report_close(client->report);
     client->gateway_origin = gwc_origin_close(client->gateway_origin);
     client->sources_origin = gwc_origin_close(client->sources_origin);

@@ -94,9 +94,8 @@ struct gwc_client {
     struct gw_problems gateway_problems, sources_problems; /* of the newest read; empty: it is in force */
     int64_t loaded_ms;
     bool outbox_full, stopping, nudging; /* nudging: the timer runs */
-    char outbox_reason[GW_REASON_MAX];
-    bool outbox_kept;
-        /* by a gateway-client that knows nothing of leaders */ /* why it is full, or (while it is NULL) why it cannot be opened yet */
+    char outbox_reason[GW_REASON_MAX]; /* why it is full, or (while it is NULL) why it cannot be opened yet */
+    bool outbox_kept;                  /* by a gateway-client that knows nothing of leaders */
     int64_t end_at_ms;
 
     struct gw_family *sources_family;
