@@ -49,10 +49,13 @@ static void judge_order(const struct gwc_feed *first, size_t chosen, const struc
         const struct gwc_mark *due = &first->marks[chosen + 1 + i], *came = &again->marks[i];
         if (mark_same(due, came))
             continue;
-        if (mark_find(first, came) <= chosen)
+        if (mark_find(first, came) <= chosen && came->id == 0)
             gwc_check_failed(check, GWC_RULE_POSITION,
-                             "with the position of event \"%s\", \"%s\" comes again",
-                             name_of(&first->marks[chosen]), name_of(came));
+                             "with the position of event %llu, one before it comes again, and has no id",
+                             (unsigned long long)first->marks[chosen].sequence);
+        else if (mark_find(first, came) <= chosen)
+            gwc_check_warn(check, GWC_RULE_POSITION, "with the position of event \"%s\", \"%s\" comes again",
+                           name_of(&first->marks[chosen]), name_of(came));
         else if (again->noticed_first)
             gwc_check_skip(check, GWC_RULE_POSITION, "\"%s\" is left out, and it says: %s", name_of(due),
                            again->notice);

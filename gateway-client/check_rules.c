@@ -80,7 +80,7 @@ const struct gwc_rule_row gwc_rule_rows[GWC_RULES] = {
                                       "beyond the last event",
                                       "events that are to come are not durable", V1 "Flow"},
     [GWC_RULE_POSITION] =
-        {"R24", NEWEST, "goes on behind its position, without gap or repetition",
+        {"R24", NEWEST, "goes on behind its position, and leaves nothing out",
          "the position is kept with the event that it stands in; this makes that worth something",
          V1 "Positions"},
     [GWC_RULE_FOREIGN_POSITION] =

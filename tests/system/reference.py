@@ -42,6 +42,7 @@ class Reference:
     type, version, schema = "count", "1.0", json.dumps(SCHEMA)
     window, batch, pace = 200, 20, 0.002
     workers = 150
+    also = set()  # rules that are warned about beside the one that is broken
 
     def __init__(self, pb):
         self.pb, self.v1 = pb, pb.v1
@@ -552,11 +553,27 @@ class AcknowledgementsFromTheFuture(Reference):
         super().acknowledge(session, min(sequence, session.sent))
 
 
-@breaks("R24")
+@breaks("R24", WARNINGS)
 class RepeatsThePosition(Reference):
     def resume(self, position):
         number, words = super().resume(position)
         return max(number - 1, 0), words
+
+
+@breaks("R24", WARNINGS)
+class BeginsAnew(Reference):
+    def resume(self, position):
+        return 0, super().resume(position)[1]
+
+
+@breaks("R24")
+class BeginsAnewWithoutIds(BeginsAnew):
+    also = {"R20"}
+
+    def event(self, session, number):
+        event = super().event(session, number)
+        event.id = ""
+        return event
 
 
 @breaks("R24")
@@ -564,12 +581,6 @@ class SkipsOne(Reference):
     def resume(self, position):
         number, words = super().resume(position)
         return number + bool(position), words
-
-
-@breaks("R24")
-class BeginsAnew(Reference):
-    def resume(self, position):
-        return 0, super().resume(position)[1]
 
 
 @breaks("R25")
