@@ -1,7 +1,11 @@
 /* check-server: all groups, in order. */
 #include "gateway-client/check_server.h"
 
-enum { SURVIVAL_MS = 2000 };
+#include "common/clock.h"
+
+#include <time.h>
+
+enum { SURVIVAL_MS = 2000, LOOK_MS = 200 };
 static const char number_mark[] = "${N}";
 
 int gwc_check_config(struct gwc_check *check, int number, struct gw_view *ret_config)
@@ -98,11 +102,27 @@ static void skip_rest(struct gwc_check *check)
         gwc_check_skip(check, i, "%s", has_stream(check) ? "it could not be tried" : check->words.text);
 }
 
+/* A server that has just been started may need a moment. */
+static int await_server(struct gwc_check *check)
+{
+    int64_t until_ms = gwc_check_now_ms() + check->options.wait_ms;
+
+    while (gwc_check_now_ms() < until_ms) {
+        GW_AUTO(gwc_answer_done) struct gwc_answer answer = {0};
+        GW_TRY(gwc_check_ping(check, LOOK_MS, &answer));
+        if (gw_rpc_channel_connected(check->channel))
+            return 0;
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_MS * GW_NS_PER_MS}, NULL);
+    }
+    return 0;
+}
+
 int gwc_check_run(struct gwc_check *check)
 {
     check->type = check->options.type != NULL ? check->options.type : "";
     check->version = "";
     GW_TRY(gwc_check_config(check, 0, &check->config));
+    GW_TRY(await_server(check));
     GW_TRY(gwc_check_contract(check));
     if (!check->speaks)
         return 0;

@@ -84,6 +84,7 @@ struct gwc_check_options {
     enum gwc_contract contract; /* AUTO: the newest that the server speaks */
     struct gw_rpc_tls tls;
     int64_t timeout_ms; /* for each thing that is to come */
+    int64_t wait_ms;    /* for the server to be there at all */
 };
 
 struct gwc_check {

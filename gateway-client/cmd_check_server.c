@@ -65,8 +65,10 @@ static void trigger_stop(pid_t pid)
 static int run_connected(struct command *command, struct gw_reason *reason)
 {
     struct gwc_check *check = &command->check;
-    const struct gw_rpc_channel_options options = {
-        .address = check->options.address, .tls = check->options.tls, .reconnect_initial_ms = 200};
+    const struct gw_rpc_channel_options options = {.address = check->options.address,
+                                                   .tls = check->options.tls,
+                                                   .reconnect_initial_ms = 200,
+                                                   .reconnect_max_ms = 1000};
 
     GW_TRY(gw_rpc_channel_open(&check->channel, check->rpc, &options, reason));
     pid_t trigger = check->options.trigger != NULL ? trigger_start(check->options.trigger) : -1;
@@ -207,6 +209,8 @@ int gwc_cmd_check_server(int argc, char **argv)
          "auto (default: the newest that it speaks), gateway.v1, argo-0.11, argo-0.16, generic", NULL},
         {"timeout", GW_FLAG_DURATION, &options->timeout_ms, "DURATION",
          "for each thing that is to come (default 10s)", NULL},
+        {"wait", GW_FLAG_DURATION, &options->wait_ms, "DURATION",
+         "for a server that has just been started to be there (default 0s)", NULL},
         {"tls", GW_FLAG_BOOL, &options->tls.enabled, NULL, "speak TLS, trusting the system's authorities",
          NULL},
         {"tls-ca", GW_FLAG_TEXT, &options->tls.ca_file, "FILE", "PEM authorities to trust: speak TLS", NULL},

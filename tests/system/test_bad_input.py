@@ -222,7 +222,7 @@ def test_wrong_usage_is_told(gateway, words, told):
 
 def test_help_and_version(gateway):
     """Every command has --help, and ends with 0."""
-    for words in ([], ["run"], ["check"], ["status"], ["listen"], ["dead-letters"]):
+    for words in ([], ["run"], ["check"], ["check-server"], ["status"], ["listen"], ["dead-letters"]):
         done = gateway.run(*words, "--help")
         assert done.returncode == 0 and "gateway-client" in done.stdout and "--help" in done.stdout and done.stderr == ""
     assert gateway.run("--version").stdout.startswith("gateway-client ")

@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 import subprocess
+import sys
 import time
 import types
 
@@ -317,3 +318,17 @@ def test_the_rules_are_those_of_the_contract(gateway):
     rules = re.findall(r"^// (R\d+) ", newest, re.M) + re.findall(r"^// (A\d+) ", argo, re.M)
     assert rules == [*(f"R{n}" for n in range(1, 33)), "A1", "A2", "A3", "A4"]
     assert set(rules) - set(table) == {"A4"} and not set(table) - set(rules)  # A4 cannot be seen from outside
+
+
+def test_the_smallest_server_of_the_guide(gateway, check, pb, tmp_path):
+    """The server in docs/writing-a-gateway-server.md runs as it is printed there, and is waited for while it starts."""
+    text = (ROOT / "docs/writing-a-gateway-server.md").read_text()
+    (tmp_path / "beat.py").write_text(next(block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "class Beat" in block))
+    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", "-I", ROOT / "proto/argo/generic", f"--python_out={tmp_path}",
+                    f"--grpc_python_out={tmp_path}", "generic.proto"], check=True)
+    address = f"127.0.0.1:{free_port()}"
+    gateway.start("beat", sys.executable, tmp_path / "beat.py", address, environment={"PYTHONUNBUFFERED": "1"})
+    done = check(address, "--wait", "30s", config="every: 0.05\n")
+    gateway.processes["beat"].kill()
+    assert done.code == 0 and done.report["contract"] == "generic" and done.of("failed") == set(), done.text
+    assert done.of("ok") == {"R1", "R15", "R27", "R29", "R30", "A2", "A3"} and done.of("warning") == {"R3"}, done.text
