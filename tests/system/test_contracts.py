@@ -24,14 +24,14 @@ def use(gateway, **servers):
 # ---- our gateway-client with gateway-servers of others ----
 
 def argo_server(pb, accepts, mismatch):
-    """As Argo's: field 4 must be `accepts`; emits what its configuration lists."""
+    """As Argo's: field 4 must be `accepts` (None: it was not there yet); emits what its configuration lists."""
 
     class Eventing(pb.argo.EventingServicer):
         asked, started = [], []
 
         def ValidateEventSource(self, request, context):
             self.asked.append(request.type)
-            if request.type != accepts:
+            if accepts not in (request.type, None):
                 return pb.argo.ValidEventSource(isValid=False, reason=mismatch.format(request.type))
             config = yaml.safe_load(request.value)
             if "events" not in config:
@@ -50,18 +50,21 @@ def argo_server(pb, accepts, mismatch):
     return service, lambda server: pb.argo.add_EventingServicer_to_server(service, server)
 
 
-ERAS = {
+ERAS = {  # contract that is found out -> what a server of that year accepts in field 4, and says otherwise
     "argo-0.11": ("v0.10", "event source version mismatch. gateway expects v0.10 version, and provided version is {}"),
     "argo-0.16": ("odd", "event source is not type of odd"),
 }
 
 
+@pytest.mark.parametrize("said", ["auto", "as it is"])
 @pytest.mark.parametrize("contract", ERAS)
-def test_gateway_servers_of_argo(gateway, watcher, serve, pb, contract):
-    """A gateway-server that speaks only gateways.Eventing as of its year: it is asked as it wants; its words are shown."""
+def test_gateway_servers_of_argo(gateway, watcher, serve, pb, contract, said):
+    """A gateway-server that speaks only gateways.Eventing as of its year: it is asked as it wants, whether its contract is found out
+    or said; its words are shown."""
     service, add = argo_server(pb, *ERAS[contract])
     server = serve(add)
-    use(gateway, odd=server).watch("w", watcher.url).write_sources(
+    use(gateway, odd=server).spec["spec"]["servers"][-1]["contract"] = "auto" if said == "auto" else contract
+    gateway.watch("w", watcher.url).write_sources(
         {"odd.a": {"events": ['{"n": 1}', "text", ""]}, "odd.bad": {"nothing": 1}})
     gateway.write_spec()
     gateway.client()
@@ -84,6 +87,44 @@ def test_gateway_servers_of_argo(gateway, watcher, serve, pb, contract):
     assert server.address in gateway.source("odd.a")["message"] or gateway.source("odd.a")["message"]
     server.start()
     gateway.wait_running("odd.a", seconds=15)
+
+
+def test_gateway_servers_of_argo_before_field_4(gateway, watcher, serve, pb):
+    """A gateway-server of v0.7, which had three fields: what is in the fourth does not matter to it."""
+    service, add = argo_server(pb, None, "")
+    use(gateway, odd=serve(add)).watch("w", watcher.url).write_sources({"odd.a": {"events": ['{"n": 1}']}})
+    gateway.write_spec()
+    gateway.client()
+    gateway.wait_running("odd.a")
+    assert watcher.wait_events(1)[0]["data"] == {"n": 1}
+    assert [name for _, name, _ in service.started] == ["a"]
+
+
+@pytest.mark.parametrize("contract", ERAS)
+def test_an_event_of_argo_with_a_foreign_name(gateway, watcher, serve, pb, contract):
+    """A server of Argo's contracts whose event names another source: refused in words, nothing of it is delivered; one without a name
+    is taken for the stream's."""
+    names = iter(["somebody-else", "a.b", ""])
+
+    class Eventing(pb.argo.EventingServicer):
+        def ValidateEventSource(self, request, context):
+            return pb.argo.ValidEventSource(isValid=True)
+
+        def StartEventSource(self, request, context):
+            yield pb.argo.Event(name=next(names, ""), payload=b"1")
+            stay(context)
+
+    server = serve(lambda server: pb.argo.add_EventingServicer_to_server(Eventing(), server))
+    use(gateway, odd=server).spec["spec"]["servers"][-1]["contract"] = contract
+    gateway.watch("w", watcher.url).write_sources({"odd.a": {}})
+    gateway.write_spec()
+    gateway.client()
+    for name in ("somebody-else", "a.b"):
+        wait_for(lambda: f'the name "{name}" on the stream of "a"' in gateway.processes["client"].text().replace('\\"', '"'), 15,
+                 f"words about {name}")
+    gateway.wait_running("odd.a", seconds=15)
+    assert [event["subject"] for event in watcher.wait_events(1)] == ["a"]
+    assert gateway.source("odd.a")["restarts"] == 2
 
 
 def test_a_generic_gateway_server(gateway, watcher, serve, pb):
