@@ -159,7 +159,8 @@ static inline void peer_on_message(void *user, struct gw_rpc_server_call *call, 
     if (strcmp(event->name, "end") == 0)
         gw_rpc_server_call_finish(call, GW_RPC_ABORTED, "as you said", NULL);
     else if (strcmp(event->name, "quiet") != 0)
-        assert_true(gw_rpc_server_call_send(call, (const ProtobufCMessage *)event) >= 0);
+        (void)!gw_rpc_server_call_send(
+            call, (const ProtobufCMessage *)event); /* not of a call that was cancelled */
     gateways__event__free_unpacked(event, NULL);
 }
 
