@@ -160,7 +160,7 @@ static inline void peer_on_message(void *user, struct gw_rpc_server_call *call, 
         gw_rpc_server_call_finish(call, GW_RPC_ABORTED, "as you said", NULL);
     else if (strcmp(event->name, "quiet") != 0)
         (void)!gw_rpc_server_call_send(
-            call, (const ProtobufCMessage *)event); /* not of a call that was cancelled */
+            call, (const ProtobufCMessage *)event); /* full: nobody reads, and it is not taken */
     gateways__event__free_unpacked(event, NULL);
 }
 
