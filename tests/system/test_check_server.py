@@ -161,8 +161,8 @@ def test_our_own_bridge_keeps_every_rule(gateway, check, serve, pb):
     gateway.server("generic")
     done = check(f"unix:{gateway.directory}/generic.sock", config=f"url: '{behind.address}'\ninsecure: true\njsonBody: true\n")
     assert done.code == 0 and done.of("failed") == done.of("warning") == set(), done.text
-    # events without ids and positions, too few to fill a window
-    assert done.of("not tried") == {"R19", "R20", "R21", "R22", "R24", "R25"}, done.text
+    # events without ids and positions; a window (R21, R22) is filled where it takes long enough
+    assert done.of("not tried") - {"R21", "R22"} == {"R19", "R20", "R24", "R25"}, done.text
 
 
 @pytest.mark.parametrize("contract", ["argo-0.11", "argo-0.16", "generic"])
