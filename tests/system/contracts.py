@@ -3,7 +3,6 @@
 import concurrent.futures
 import importlib
 import pathlib
-import shutil
 import subprocess
 import sys
 import types
@@ -13,14 +12,15 @@ import grpc
 from harness import free_port
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROTOS = {"v1": "gateway/v1/eventing", "argo": "argo/gateways/eventing", "generic": "argo/generic/generic",
+PROTOS = {"v1": "gateway/v1/eventing", "sink": "gateway/v1/sink", "argo": "argo/gateways/eventing", "generic": "argo/generic/generic",
           "health": "grpc/health/v1/health"}
 
 
 def load_protos(folder):
     """The generated modules: .v1, .argo, .generic, .health, each with its messages and stubs."""
     for name, path in PROTOS.items():  # flat: a package named grpc would hide the real one
-        shutil.copy(ROOT / "proto" / f"{path}.proto", folder / f"contract_{name}.proto")
+        text = (ROOT / "proto" / f"{path}.proto").read_text()
+        (folder / f"contract_{name}.proto").write_text(text.replace('"gateway/v1/eventing.proto"', '"contract_v1.proto"'))
     subprocess.run([sys.executable, "-m", "grpc_tools.protoc", f"-I{folder}", f"--python_out={folder}",
                     f"--grpc_python_out={folder}", *folder.glob("*.proto")], check=True)
     sys.path.insert(0, str(folder))

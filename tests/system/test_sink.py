@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-import types
 
 import grpc
 import pytest
@@ -22,16 +21,18 @@ SOON = 30
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(scope="session")
-def stubs(tmp_path_factory):
-    """The folder of the generated modules, as the README of the example makes them, and the modules."""
+@pytest.fixture
+def stubs(pb):
+    return pb.sink
+
+
+@pytest.fixture(scope="module")
+def example_stubs(tmp_path_factory):
+    """The folder of the generated modules, as the README of the example makes them."""
     folder = tmp_path_factory.mktemp("sink-stubs")
     subprocess.run([sys.executable, "-m", "grpc_tools.protoc", "-I", ROOT / "proto", f"--python_out={folder}",
                     f"--grpc_python_out={folder}", "gateway/v1/eventing.proto", "gateway/v1/sink.proto"], check=True)
-    sys.path.insert(0, str(folder))
-    from gateway.v1 import sink_pb2, sink_pb2_grpc
-    yield types.SimpleNamespace(folder=folder, **{**vars(sink_pb2), **vars(sink_pb2_grpc)})
-    sys.path.remove(str(folder))
+    return folder
 
 
 class Sink:
@@ -222,10 +223,10 @@ def test_nonsense_from_a_sink_harms_nobody(gateway, sinks, up, stubs):
     server.stop(0)
 
 
-def test_the_example_has_every_event_once_through_kills(gateway, up, stubs, tmp_path):
+def test_the_example_has_every_event_once_through_kills(gateway, up, example_stubs, tmp_path):
     """kill -9 of the sink and of the client while events come: SQLite holds each accepted one, exactly once."""
     port_of_sink, database = free_port(), tmp_path / "events.db"
-    environment = {"PYTHONPATH": str(stubs.folder)}
+    environment = {"PYTHONPATH": str(example_stubs)}
 
     def sink():
         return gateway.start("sink", sys.executable, ROOT / "examples/sinks/python-sqlite/sink.py", "--listen",
