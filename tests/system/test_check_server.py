@@ -16,6 +16,8 @@ import reference
 from contracts import Server, authority, certificate, credentials
 from harness import SLOW, free_port, program, wait_for
 
+pytestmark = pytest.mark.once  # our servers are in the other tests; the servers here are Python
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TIMEOUT = 4 * SLOW
 

@@ -11,7 +11,7 @@ import time
 import pytest
 import yaml
 
-from harness import SLOW, free_port, wait_for
+from harness import PATIENCE, SLOW, free_port, wait_for
 from in_cluster import RULES, VERSION, ClusterGateway
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -501,7 +501,8 @@ def test_only_the_leader_tells(shop):
     """Two gateway-clients, of which a Lease elects one: the other writes nothing, until it leads. Then it is known who does."""
     leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}
     shop.account.allow([*ROLE, leases])
-    flags = ["--leader-elect", "--lease-duration", f"{3 * SLOW}s", "--renew-deadline", f"{2 * SLOW}s", "--retry-period", f"{SLOW * 500}ms"]
+    slow = SLOW * PATIENCE  # who is elected and cannot renew in time ends, and nobody starts it again here
+    flags = ["--leader-elect", "--lease-duration", f"{3 * slow}s", "--renew-deadline", f"{2 * slow}s", "--retry-period", f"{slow * 500}ms"]
     start(shop, *flags)
     leader = shop.processes["client"]
     first = shop.wait_reported(lambda status: status["phase"] == "Running")
