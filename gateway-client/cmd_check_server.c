@@ -34,12 +34,15 @@ static const char usage[] = "Usage: gateway-client check-server ADDRESS [flags]\
 
 static pid_t trigger_start(const char *command)
 {
-    static const char loop[] = "while :; do sh -c \"$0\"; sleep 0.05; done";
-    const char *const argv[] = {"sh", "-c", loop, command, NULL};
+    /* as long as we are there: an interrupt from the terminal ends us, but not another process group */
+    static const char loop[] = "while kill -0 \"$1\" 2>/dev/null; do sh -c \"$0\"; sleep 0.05; done";
+    char self[16];
+    const char *const argv[] = {"sh", "-c", loop, command, self, NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     pid_t pid = -1;
 
+    snprintf(self, sizeof(self), "%d", (int)getpid());
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
