@@ -58,10 +58,11 @@ static void trouble_set(struct gwc_kube_events *events, const char *words)
         gw_log(GW_LOG_WARN, "Events about the Gateway cannot be written", "reason", events->trouble, NULL);
 }
 
-/* It would be the same the next time: no right to, a namespace that goes, an Event that is no more. */
+/* It would be the same the next time: a namespace that goes, an Event that is no more. Not 403: an API server that has just
+ * started forbids what it does not know the Roles of yet. */
 static bool is_final(int status)
 {
-    return status >= 400 && status < 500 && status != 401 && status != 408 && status != 429;
+    return status >= 400 && status < 500 && status != 401 && status != 403 && status != 408 && status != 429;
 }
 
 static void on_answer(void *user, const struct gw_kube_answer *answer)
