@@ -103,7 +103,9 @@ static void a_loop_that_hangs_is_not_well_and_one_that_comes_back_is(void **stat
     set_silence(&fixture, GWS_HEALTH_SILENCE_MS);
     assert_int_equal(check(&fixture, ""), SERVING); /* busy, but not for that long yet */
     gw_loop_turn(fixture.server.loop, 0);
+    pthread_mutex_lock(&fixture.server.health.lock);
     assert_int_equal(fixture.server.health.sign_asked_ns, 0);
+    pthread_mutex_unlock(&fixture.server.health.lock);
     assert_int_equal(check(&fixture, ""), SERVING);
     teardown(&fixture);
 }

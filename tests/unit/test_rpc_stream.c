@@ -392,7 +392,7 @@ static void keepalive_notices_a_stopped_server_and_does_not_annoy_a_live_one(voi
     struct gw_rpc_channel_options options = {.address = "unix:/tmp/gw-rpc-stopped.sock",
                                              .reconnect_initial_ms = 100,
                                              .reconnect_max_ms = 500,
-                                             .keepalive_ms = 250};
+                                             .keepalive_ms = 1000};
     struct listener listener = {0};
     struct dialer far;
     pid_t child = peer_spawn(options.address);
@@ -403,13 +403,13 @@ static void keepalive_notices_a_stopped_server_and_does_not_annoy_a_live_one(voi
     reach(far.channel);
     watch(&listener, far.channel, "1 1 0", 100);
     WAIT_FOR(listener.messages == 1);
-    usleep(3000000); /* a dozen pings: gRPC's own policy would have ended it by now */
+    usleep(5000000); /* five pings: gRPC's own policy would have ended it by now */
     assert_int_equal(listener.ends, 0);
     began_ms = now_ms();
     kill(child, SIGSTOP);
     WAIT_FOR(listener.ends == 1);
     assert_int_equal(listener.status, GW_RPC_UNAVAILABLE);
-    assert_true(now_ms() - began_ms < 5000);
+    assert_true(now_ms() - began_ms < 20000);
     gw_rpc_stream_free(listener.stream);
     dialer_close(&far);
     peer_kill(child);
