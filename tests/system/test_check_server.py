@@ -16,8 +16,6 @@ import reference
 from contracts import Server, authority, certificate, credentials
 from harness import SLOW, free_port, program, wait_for
 
-pytestmark = pytest.mark.once  # our servers are in the other tests; the servers here are Python
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TIMEOUT = 4 * SLOW
 
@@ -81,6 +79,7 @@ def test_a_server_that_keeps_every_rule(pb, tmp_path):
 
 # ---- those that are wrong ----
 
+@pytest.mark.once  # these servers are Python; those of ours, below, are checked under sanitizers too
 @pytest.mark.parametrize("name", reference.FAULTS)
 def test_a_broken_rule_is_found_and_no_other(checked, name):
     """A server that breaks one rule fails for it, and for it alone."""
@@ -91,6 +90,7 @@ def test_a_broken_rule_is_found_and_no_other(checked, name):
     assert found["seen"] and found["why"] and "proto" in found["where"]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", reference.WARNINGS)
 def test_what_should_be_otherwise_is_a_warning(checked, name):
     """A server that does what it SHOULD not is warned about it, and passes."""
