@@ -29,6 +29,11 @@ int64_t gw_clock_monotonic_ns(void)
     return clock_ns(CLOCK_MONOTONIC);
 }
 
+int64_t gw_clock_monotonic_ms(void)
+{
+    return gw_clock_monotonic_ns() / GW_NS_PER_MS;
+}
+
 /* Days since 1970-01-01 and back: years are counted from March, so that the leap day is the last of its year.
  * Eras of 400 years have 146097 days (Hinnant, "chrono-compatible low-level date algorithms"). */
 static int64_t days_from_date(int64_t year, int month, int day)

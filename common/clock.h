@@ -11,6 +11,7 @@
 int64_t gw_clock_realtime_ns(void);  /* since 1970-01-01T00:00:00Z; may jump */
 int64_t gw_clock_realtime_ms(void);  /* the same, in milliseconds */
 int64_t gw_clock_monotonic_ns(void); /* never goes back */
+int64_t gw_clock_monotonic_ms(void); /* the same, in milliseconds */
 
 /* RFC 3339 in UTC with 'Z'. `digits` of the fraction: 0, 3, 6, 9, or -1 for as many as are needed of those. */
 enum { GW_TIME_MAX = 40 };

@@ -8,6 +8,7 @@
 #include <grpc/support/time.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 
 typedef void rpc_log_fn(int severity, const char *file, int line, const char *message);
 
@@ -65,6 +66,18 @@ const char *gw_rpc_message_words(const char *message)
         message = found == NULL ? message : found + strlen(before[i]);
     }
     return message;
+}
+
+const char *gw_rpc_end_words(char buffer[static GW_REASON_MAX], const char *path, int status,
+                             const char *message)
+{
+    if (status == GW_RPC_OK)
+        snprintf(buffer, GW_REASON_MAX, "it ended the stream");
+    else if (status == GW_RPC_UNIMPLEMENTED)
+        snprintf(buffer, GW_REASON_MAX, "it does not implement %s (%s)", path + 1, message);
+    else
+        snprintf(buffer, GW_REASON_MAX, "%s: %s", gw_rpc_status_name(status), gw_rpc_message_words(message));
+    return buffer;
 }
 
 const char *gw_rpc_status_name(int status)

@@ -31,6 +31,9 @@ const char *gw_rpc_status_name(int status); /* "UNAVAILABLE"; "status 99" is "UN
 /* Of a status's message the part that says something: gRPC puts its whole way to the last address before it ("failed to connect
  * to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to connect to remote host: Connection refused"). */
 const char *gw_rpc_message_words(const char *message);
+/* Why the other side ended a call that was to stay open. `path`: the method's, "/package.Service/Method". */
+const char *gw_rpc_end_words(char buffer[static GW_REASON_MAX], const char *path, int status,
+                             const char *message);
 
 /* PEM files; NULL where not wanted. A client with `ca_file`, or with `enabled`, speaks TLS (system roots
  * without a file). A server with certificate and key speaks TLS, with `ca_file` too it requires client

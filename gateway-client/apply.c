@@ -3,7 +3,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "gateway-client/report.h"
+#include "gateway-client/report/report.h"
 
 #include <stdlib.h>
 #include <string.h>

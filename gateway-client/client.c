@@ -6,7 +6,7 @@
 #include "common/kube.h"
 #include "common/log.h"
 #include "common/secrets.h"
-#include "gateway-client/report.h"
+#include "gateway-client/report/report.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -410,13 +410,13 @@ void gwc_client_fail(struct gwc_client *client, int exit_code)
 /* Links free themselves on the loop, and with them their channels, when their streams have heard of their end. */
 static void client_wait_for_links(struct gwc_client *client)
 {
-    int64_t end_ms = gw_clock_monotonic_ns() / GW_NS_PER_MS + LINKS_END_MS;
+    int64_t end_ms = gw_clock_monotonic_ms() + LINKS_END_MS;
 
     if (client->loop == NULL || client->rpc == NULL)
         return;
     for (int i = 0; i < 10; i++) /* what was posted last */
         gw_loop_turn(client->loop, 0);
-    while (!gw_rpc_client_quiet(client->rpc) && gw_clock_monotonic_ns() / GW_NS_PER_MS < end_ms)
+    while (!gw_rpc_client_quiet(client->rpc) && gw_clock_monotonic_ms() < end_ms)
         gw_loop_turn(client->loop, 5);
 }
 

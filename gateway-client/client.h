@@ -3,13 +3,13 @@
 #define GWC_CLIENT_H
 
 #include "common/admin.h"
-#include "gateway-client/delivery.h"
-#include "gateway-client/leader.h"
-#include "gateway-client/origin_flags.h"
-#include "gateway-client/outbox.h"
-#include "gateway-client/plan.h"
-#include "gateway-client/server.h"
-#include "gateway-client/stream.h"
+#include "gateway-client/delivery/delivery.h"
+#include "gateway-client/leader/leader.h"
+#include "gateway-client/origin/origin_flags.h"
+#include "gateway-client/outbox/outbox.h"
+#include "gateway-client/spec/plan.h"
+#include "gateway-client/stream/server.h"
+#include "gateway-client/stream/stream.h"
 
 struct gwc_client_leader_options {
     bool elect;             /* --leader-elect */

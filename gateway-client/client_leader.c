@@ -5,7 +5,7 @@
 #include "common/kube.h"
 #include "common/log.h"
 #include "common/text.h"
-#include "gateway-client/report.h"
+#include "gateway-client/report/report.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 
 #include "common/kube.h"
 #include "common/log.h"
-#include "gateway-client/report.h"
+#include "gateway-client/report/report.h"
 
 /* ---- the API server ---- */
 

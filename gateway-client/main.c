@@ -1,5 +1,5 @@
 /* gateway-client: picks the subcommand. */
-#include "gateway-client/commands.h"
+#include "gateway-client/commands/commands.h"
 
 #include "common/flags.h"
 #include "common/text.h"

@@ -18,6 +18,8 @@ enum {
     STEADY_MS = 10000 /* not one of those that end at once for ever */
 };
 
+static const char start_path[] = "/generic.Eventing/StartEventSource";
+
 enum state { WAITING, CONNECTING, CONNECTED };
 
 struct generic_bridge {
@@ -110,16 +112,8 @@ static void on_end(void *user, int status, const char *message)
 
     pthread_mutex_lock(&bridge->lock);
     bridge->ended = true;
-    if (bridge->refused)
-        ; /* our own words tell more than CANCELLED */
-    else if (status == GW_RPC_OK)
-        snprintf(bridge->words, sizeof(bridge->words), "it ended the stream");
-    else if (status == GW_RPC_UNIMPLEMENTED)
-        snprintf(bridge->words, sizeof(bridge->words),
-                 "it does not implement generic.Eventing/StartEventSource (%s)", message);
-    else
-        snprintf(bridge->words, sizeof(bridge->words), "%s: %s", gw_rpc_status_name(status),
-                 gw_rpc_message_words(message));
+    if (!bridge->refused) /* our own words tell more than CANCELLED */
+        gw_rpc_end_words(bridge->words, start_path, status, message);
     pthread_mutex_unlock(&bridge->lock);
     gw_loop_post(bridge->options.loop, &bridge->task);
 }
@@ -204,7 +198,7 @@ static int bridge_call(struct generic_bridge *bridge, struct gw_reason *reason)
     start.name = (char *)bridge->options.name;
     start.config = (ProtobufCBinaryData){config.size, (uint8_t *)config.data};
     const char *const metadata[] = {"authorization", gw_bytes_text(&token), NULL};
-    struct gw_rpc_stream_options call = {.path = "/generic.Eventing/StartEventSource",
+    struct gw_rpc_stream_options call = {.path = start_path,
                                          .first = &start.base,
                                          .half_close = true,
                                          .metadata = token.size > 0 ? metadata : NULL};

@@ -1,7 +1,8 @@
 /* The file of the snapshots. A mark is stored as SQLite has integers: the same 64 bits, signed. */
 #include "gateway-servers/resource/snapshot_file.h"
 
-#include <sqlite3.h>
+#include "common/sqlite.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -41,40 +42,7 @@ struct snapshot_file {
     sqlite3_stmt *statements[STATEMENTS];
 };
 
-/* ---- SQLite's answers ---- */
-
-static int file_fault(int code)
-{
-    switch (code & 0xff) {
-    case SQLITE_OK:
-    case SQLITE_ROW:
-    case SQLITE_DONE:
-        return 0;
-    case SQLITE_NOMEM:
-        return GW_RAISE(-ENOMEM);
-    case SQLITE_FULL:
-        return GW_RAISE(-ENOSPC);
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-        return GW_RAISE(-EBUSY);
-    case SQLITE_READONLY:
-        return GW_RAISE(-EROFS);
-    case SQLITE_PERM:
-    case SQLITE_CANTOPEN:
-    case SQLITE_AUTH:
-        return GW_RAISE(-EACCES);
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-        return GW_RAISE(-EBADMSG);
-    default:
-        return GW_RAISE(-EIO);
-    }
-}
-
-static int file_execute(struct snapshot_file *file, const char *sql)
-{
-    return file_fault(sqlite3_exec(file->database, sql, NULL, NULL, NULL));
-}
+/* ---- statements ---- */
 
 static sqlite3_stmt *file_statement(struct snapshot_file *file, enum statement which, int64_t number)
 {
@@ -93,14 +61,6 @@ static void bind_text(sqlite3_stmt *statement, int place, const char *text)
     sqlite3_bind_text(statement, place, text, -1, SQLITE_STATIC);
 }
 
-static int file_run(sqlite3_stmt *statement)
-{
-    int code = sqlite3_step(statement);
-
-    sqlite3_reset(statement);
-    return file_fault(code);
-}
-
 static const char *column_text(sqlite3_stmt *statement, int column)
 {
     const char *text = (const char *)sqlite3_column_text(statement, column);
@@ -113,18 +73,18 @@ static const char *column_text(sqlite3_stmt *statement, int column)
 static int file_prepare(struct snapshot_file *file)
 {
     /* WAL without fsync at each commit: after a crash of the machine it is whole, and a little older. */
-    GW_TRY(file_execute(
-        file, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-              "BEGIN IMMEDIATE;"
-              "CREATE TABLE IF NOT EXISTS sources(number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE,"
-              " settings TEXT NOT NULL, position TEXT NOT NULL);"
-              "CREATE TABLE IF NOT EXISTS objects(source INTEGER NOT NULL, namespace TEXT NOT NULL,"
-              " name TEXT NOT NULL, uid TEXT NOT NULL, version TEXT NOT NULL, mark INTEGER NOT NULL,"
-              " PRIMARY KEY(source, namespace, name)) WITHOUT ROWID;"
-              "COMMIT;"));
+    GW_TRY(gw_sqlite_execute(
+        file->database,
+        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+        "BEGIN IMMEDIATE;"
+        "CREATE TABLE IF NOT EXISTS sources(number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE,"
+        " settings TEXT NOT NULL, position TEXT NOT NULL);"
+        "CREATE TABLE IF NOT EXISTS objects(source INTEGER NOT NULL, namespace TEXT NOT NULL,"
+        " name TEXT NOT NULL, uid TEXT NOT NULL, version TEXT NOT NULL, mark INTEGER NOT NULL,"
+        " PRIMARY KEY(source, namespace, name)) WITHOUT ROWID;"
+        "COMMIT;"));
     for (size_t i = 0; i < STATEMENTS; i++)
-        GW_TRY(file_fault(sqlite3_prepare_v3(file->database, statement_texts[i], -1,
-                                             SQLITE_PREPARE_PERSISTENT, &file->statements[i], NULL)));
+        GW_TRY(gw_sqlite_prepare(file->database, &file->statements[i], statement_texts[i]));
     return 0;
 }
 
@@ -134,8 +94,8 @@ static int file_try(struct snapshot_file **ret_file, const char *path)
 
     if (file == NULL)
         return GW_RAISE(-ENOMEM);
-    GW_TRY(
-        file_fault(sqlite3_open_v2(path, &file->database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL)));
+    GW_TRY(gw_sqlite_fault(
+        sqlite3_open_v2(path, &file->database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL)));
     sqlite3_busy_timeout(file->database, BUSY_MS);
     GW_TRY(file_prepare(file));
     *ret_file = GW_TAKE(file);
@@ -192,7 +152,7 @@ struct snapshot_file *snapshot_file_close(struct snapshot_file *file)
 static int file_end(struct snapshot_file *file, int fault)
 {
     if (fault == 0)
-        fault = file_execute(file, "COMMIT");
+        fault = gw_sqlite_execute(file->database, "COMMIT");
     if (fault < 0)
         sqlite3_exec(file->database, "ROLLBACK", NULL, NULL, NULL);
     return fault;
@@ -217,7 +177,7 @@ static int load_rows(struct snapshot_file *file, int64_t number, struct ledger_r
         ledger_rows_add(rows, row);
     }
     sqlite3_reset(statement);
-    return file_fault(code);
+    return gw_sqlite_fault(code);
 }
 
 static int load_new(struct snapshot_file *file, const char *key, const char *settings, int64_t *ret_number)
@@ -226,7 +186,7 @@ static int load_new(struct snapshot_file *file, const char *key, const char *set
 
     bind_text(statement, 1, key);
     bind_text(statement, 2, settings);
-    GW_TRY(file_run(statement));
+    GW_TRY(gw_sqlite_run(statement));
     *ret_number = sqlite3_last_insert_rowid(file->database);
     return 0;
 }
@@ -237,8 +197,8 @@ static int load_anew(struct snapshot_file *file, int64_t number, const char *set
     sqlite3_stmt *statement = file_statement(file, CHANGE, number);
 
     bind_text(statement, 2, settings);
-    GW_TRY(file_run(statement));
-    return file_run(file_statement(file, CLEAR, number));
+    GW_TRY(gw_sqlite_run(statement));
+    return gw_sqlite_run(file_statement(file, CLEAR, number));
 }
 
 static int load(struct snapshot_file *file, const char *key, const char *settings, int64_t *ret_number,
@@ -250,7 +210,7 @@ static int load(struct snapshot_file *file, const char *key, const char *setting
     int code = sqlite3_step(statement);
     if (code != SQLITE_ROW) {
         sqlite3_reset(statement);
-        GW_TRY(file_fault(code));
+        GW_TRY(gw_sqlite_fault(code));
         return load_new(file, key, settings, ret_number);
     }
     *ret_number = sqlite3_column_int64(statement, 0);
@@ -266,7 +226,7 @@ static int load(struct snapshot_file *file, const char *key, const char *setting
 int snapshot_file_load(struct snapshot_file *file, const char *key, const char *settings, int64_t *ret_number,
                        struct gw_bytes *ret_position, struct ledger_rows *ret_rows)
 {
-    GW_TRY(file_execute(file, "BEGIN IMMEDIATE"));
+    GW_TRY(gw_sqlite_execute(file->database, "BEGIN IMMEDIATE"));
     int fault = file_end(file, load(file, key, settings, ret_number, ret_position, ret_rows));
     if (fault < 0)
         ledger_rows_done(ret_rows);
@@ -286,7 +246,7 @@ static int save_row(struct snapshot_file *file, int64_t number, const struct led
         bind_text(statement, 5, row->id.version);
         sqlite3_bind_int64(statement, 6, (int64_t)row->mark);
     }
-    return file_run(statement);
+    return gw_sqlite_run(statement);
 }
 
 static int save(struct snapshot_file *file, int64_t number, const char *position,
@@ -298,21 +258,21 @@ static int save(struct snapshot_file *file, int64_t number, const char *position
         return 0;
     sqlite3_stmt *statement = file_statement(file, POSITION, number);
     bind_text(statement, 2, position);
-    return file_run(statement);
+    return gw_sqlite_run(statement);
 }
 
 int snapshot_file_save(struct snapshot_file *file, int64_t number, const char *position,
                        const struct ledger_rows *rows)
 {
-    GW_TRY(file_execute(file, "BEGIN IMMEDIATE"));
+    GW_TRY(gw_sqlite_execute(file->database, "BEGIN IMMEDIATE"));
     return file_end(file, save(file, number, position, rows));
 }
 
 int snapshot_file_forget(struct snapshot_file *file, int64_t number)
 {
-    GW_TRY(file_execute(file, "BEGIN IMMEDIATE"));
-    int fault = file_run(file_statement(file, CLEAR, number));
+    GW_TRY(gw_sqlite_execute(file->database, "BEGIN IMMEDIATE"));
+    int fault = gw_sqlite_run(file_statement(file, CLEAR, number));
     if (fault == 0)
-        fault = file_run(file_statement(file, FORGET, number));
+        fault = gw_sqlite_run(file_statement(file, FORGET, number));
     return file_end(file, fault);
 }

@@ -185,7 +185,7 @@ static int secret_read(struct secret *secret, struct gw_reason *reason)
 
     if (secret->reference == NULL)
         return 0;
-    secret->read_ms = gw_clock_monotonic_ns() / GW_NS_PER_MS;
+    secret->read_ms = gw_clock_monotonic_ms();
     fault = gw_secret_read(secret->reference, &value, reason);
     if (fault == 0 && value.size == 0) {
         gw_secret_done(&value);
@@ -202,7 +202,7 @@ static int secret_read(struct secret *secret, struct gw_reason *reason)
 /* The value, read again when it is old; one that cannot be read now stays as it was. */
 static struct gw_view secret_value(struct secret *secret)
 {
-    if (gw_clock_monotonic_ns() / GW_NS_PER_MS - secret->read_ms >= WEBHOOK_SECRET_AGE_MS)
+    if (gw_clock_monotonic_ms() - secret->read_ms >= WEBHOOK_SECRET_AGE_MS)
         (void)!secret_read(secret, NULL);
     return gw_bytes_view(&secret->value);
 }

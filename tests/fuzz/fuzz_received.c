@@ -1,5 +1,5 @@
 /* Bytes of a gateway-server: whatever they are, they become checked events or words. The first byte chooses the contract. */
-#include "gateway-client/received.h"
+#include "gateway-client/stream/received.h"
 
 #include <stdlib.h>
 

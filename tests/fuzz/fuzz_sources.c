@@ -1,7 +1,7 @@
 /* ConfigMaps and Gateways, as manifests and as objects of the API server: whatever they hold, entries are good or have a reason, in
  * order. */
-#include "gateway-client/origin_parts.h"
-#include "gateway-client/plan.h"
+#include "gateway-client/origin/origin_parts.h"
+#include "gateway-client/spec/plan.h"
 
 #include <stdio.h>
 #include <sys/mman.h>

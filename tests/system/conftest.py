@@ -12,6 +12,20 @@ from harness import Gateway, Watcher  # noqa: E402
 from kube import Cluster, Wire  # noqa: E402
 
 
+# Tests that share something that is slow to start stay together in one of the workers beside each other (pytest-xdist), and
+# these go first, so that none of them is begun when the other workers end.
+TOGETHER = ["test_cluster", "test_check_server", "test_example_servers", "test_receivers", "test_bad_input", "test_sdk_install"]
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem in TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        elif "uncached_cluster" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group("uncached"))
+    items.sort(key=lambda item: TOGETHER.index(item.path.stem) if item.path.stem in TOGETHER else len(TOGETHER))
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "once: runs with the plain build alone, not again under sanitizers")
 
@@ -20,8 +34,9 @@ def pytest_configure(config):
 def pytest_runtest_makereport(item, call):
     outcome = yield
     report = outcome.get_result()
-    if report.failed and "gateway" in item.funcargs:
-        for process in item.funcargs["gateway"].processes.values():
+    if report.failed:
+        for process in {id(process): process for argument in item.funcargs.values()
+                        for process in getattr(argument, "processes", {}).values()}.values():
             report.sections.append((f"log of {process.name}", process.text()[-8000:]))
 
 

@@ -45,7 +45,7 @@ def test_the_page_about_the_gateway_resource_has_all_there_is():
     status = schema["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
     rows = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.M))))
     fields = set(status) | set(status["nodes"]["additionalProperties"]["properties"]) | set(status["watchers"]["additionalProperties"]["properties"])
-    reasons = set(re.findall(r'\{"(\w+)",\s*"\w+",', (ROOT / "gateway-client/kube_event.c").read_text()))
-    conditions = set(re.findall(r'\[GWC_CONDITION_\w+\] = "(\w+)"', (ROOT / "gateway-client/gateway_status.c").read_text()))
+    reasons = set(re.findall(r'\{"(\w+)",\s*"\w+",', (ROOT / "gateway-client/report/kube_event.c").read_text()))
+    conditions = set(re.findall(r'\[GWC_CONDITION_\w+\] = "(\w+)"', (ROOT / "gateway-client/report/gateway_status.c").read_text()))
     assert len(reasons) > 10 and len(conditions) == 4
     assert rows == fields | reasons | conditions

@@ -11,8 +11,6 @@ from kube import Refused
 
 pytestmark = pytest.mark.once
 
-pytestmark = pytest.mark.once
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CRD = ROOT / "manifests/crd/gateways.argoproj.io.yaml"
 EXAMPLES = sorted((pathlib.Path(__file__).parent / "gateways").glob("*.yaml"))

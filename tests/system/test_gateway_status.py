@@ -502,7 +502,7 @@ def test_only_the_leader_tells(shop):
     leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}
     shop.account.allow([*ROLE, leases])
     slow = SLOW * PATIENCE  # who is elected and cannot renew in time ends, and nobody starts it again here
-    flags = ["--leader-elect", "--lease-duration", f"{3 * slow}s", "--renew-deadline", f"{2 * slow}s", "--retry-period", f"{slow * 500}ms"]
+    flags = ["--leader-elect", "--lease-duration", f"{3 * slow}s", "--renew-deadline", f"{2 * slow}s", "--retry-period", f"{int(slow * 500)}ms"]
     start(shop, *flags)
     leader = shop.processes["client"]
     first = shop.wait_reported(lambda status: status["phase"] == "Running")

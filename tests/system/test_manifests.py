@@ -19,8 +19,6 @@ from manifests import BUNDLES, MANIFESTS, NAMESPACE, container, named, of_kind, 
 
 pytestmark = pytest.mark.once
 
-pytestmark = pytest.mark.once
-
 ROOT = MANIFESTS.parent
 STAND_INS = [("monitoring.coreos.com", "ServiceMonitor", "servicemonitors"), ("cert-manager.io", "Issuer", "issuers"),
              ("cert-manager.io", "Certificate", "certificates")]

@@ -45,11 +45,6 @@ const char *__tsan_default_options(void)
         assert_true(condition);                                                                              \
     } while (0)
 
-static inline int64_t now_ms(void)
-{
-    return gw_clock_monotonic_ns() / GW_NS_PER_MS;
-}
-
 /* The server */
 
 struct peer {

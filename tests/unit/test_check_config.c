@@ -1,5 +1,5 @@
 /* check-server's broken configurations: each differs from the good one in one thing. */
-#include "gateway-client/check_config.h"
+#include "gateway-client/check/check_config.h"
 
 #include "common/json.h"
 #include "common/yaml.h"

@@ -1,5 +1,5 @@
 /* Delivery, from a real outbox to a real listener. */
-#include "gateway-client/delivery.h"
+#include "gateway-client/delivery/delivery.h"
 
 #include "tests/unit/watcher_fixture.h"
 
@@ -159,7 +159,7 @@ static void happen_with(struct fixture *fixture, size_t count, size_t data_size)
         assert_non_null(events[i]);
     }
     gwc_outbox_append(fixture->outbox, &append.base);
-    for (int64_t end = fixture_now_ms() + 10000; !append.done && fixture_now_ms() < end;)
+    for (int64_t end = gw_clock_monotonic_ms() + 10000; !append.done && gw_clock_monotonic_ms() < end;)
         usleep(200);
     assert_true(append.ok);
     free(events);
@@ -279,11 +279,11 @@ static void retry_after_pauses_the_watcher(void **state)
     fixture->watcher.first_count = 1;
     fixture->watcher.headers = headers;
     begin_delivery(fixture);
-    before = fixture_now_ms();
+    before = gw_clock_monotonic_ms();
     happen(fixture, 3);
     WAIT_FOR(fixture->loop, fixture->watcher.requests == 1 && stats_of(fixture).waiting == 1);
     WAIT_FOR(fixture->loop, fixture->watcher.requests >= 2);
-    assert_in_range(fixture_now_ms() - before, 950, 3000);
+    assert_in_range(gw_clock_monotonic_ms() - before, 950, 3000);
     WAIT_FOR(fixture->loop, fixture->watcher.events == 3);
     assert_each_once(fixture);
     assert_int_equal(fixture->watcher.requests, 4);

@@ -1,7 +1,7 @@
 /* Files that are edited while we run: each way of changing them is told, and only real changes are. */
 #include "common/clock.h"
 #include "common/loop.h"
-#include "gateway-client/sources.h"
+#include "gateway-client/spec/sources.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* The status of the Gateway resource: what is known becomes the document that kubectl shows. */
-#include "gateway-client/gateway_status.h"
+#include "gateway-client/report/gateway_status.h"
 
 #include "common/json.h"
 

@@ -1,6 +1,6 @@
 /* Kubernetes Events: their words and JSON; what is told becomes few of them, at a rate an API server can bear. */
 #include "common/json.h"
-#include "gateway-client/event_queue.h"
+#include "gateway-client/report/event_queue.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* Leader election: at most one leads, a dead one is followed, whatever is lost, late or stopped on the way. */
 #include "common/json.h"
-#include "gateway-client/lease.h"
+#include "gateway-client/leader/lease.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* A merge patch: applied to what was there, it gives what should be; nothing in it is in vain. */
-#include "gateway-client/merge_patch.h"
+#include "gateway-client/report/merge_patch.h"
 
 #include "common/json.h"
 

@@ -1,7 +1,7 @@
 /* Origins: how their names are read, and what counts as a change. What they do is seen with files (test_files) and an API
  * server (test_configmap.py). */
-#include "gateway-client/origin_flags.h"
-#include "gateway-client/origin_parts.h"
+#include "gateway-client/origin/origin_flags.h"
+#include "gateway-client/origin/origin_parts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

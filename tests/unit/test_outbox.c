@@ -1,6 +1,6 @@
 /* The outbox: what is acknowledged is there, once, in order, and survives a restart. */
 #include "common/clock.h"
-#include "gateway-client/outbox.h"
+#include "gateway-client/outbox/outbox.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* The epoch of the outbox: a leader of old, whenever it wakes up, writes nothing. */
 #include "common/clock.h"
-#include "gateway-client/outbox.h"
+#include "gateway-client/outbox/outbox.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

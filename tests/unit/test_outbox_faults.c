@@ -1,7 +1,7 @@
 /* The outbox when things fail: the n-th allocation, open, write, fsync or ftruncate fails, for every n until a run meets no
  * fault; and the process is killed at the n-th, in the middle of a write. What was acknowledged is there afterwards. */
 #include "common/clock.h"
-#include "gateway-client/outbox.h"
+#include "gateway-client/outbox/outbox.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* The plan: only what changed is stopped and started. */
 #include "common/clock.h"
-#include "gateway-client/plan.h"
+#include "gateway-client/spec/plan.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* What a gateway-server sent: filled in where it left something out, refused in words where it is nonsense. */
-#include "gateway-client/received.h"
+#include "gateway-client/stream/received.h"
 
 #include "proto/argo/gateways/eventing.pb-c.h"
 #include "proto/gateway/v1/eventing.pb-c.h"

@@ -1,5 +1,5 @@
 /* The sink over HTTP, against a real listener. */
-#include "gateway-client/sink.h"
+#include "gateway-client/delivery/sink.h"
 
 #include "common/json.h"
 #include "tests/unit/watcher_fixture.h"

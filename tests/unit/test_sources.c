@@ -1,5 +1,5 @@
 /* The event sources: manifests, mounted directories, and entries that are bad by themselves. */
-#include "gateway-client/sources.h"
+#include "gateway-client/spec/sources.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

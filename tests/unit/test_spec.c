@@ -1,5 +1,5 @@
 /* The Gateway spec: ours, Argo's, and everything that can be wrong with one. */
-#include "gateway-client/spec.h"
+#include "gateway-client/spec/spec.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
