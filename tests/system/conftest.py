@@ -12,18 +12,13 @@ from harness import Gateway, Watcher  # noqa: E402
 from kube import Cluster, Wire  # noqa: E402
 
 
-# Tests that share something that is slow to start stay together in one of the workers beside each other (pytest-xdist), and
-# these go first, so that none of them is begun when the other workers end.
-TOGETHER = ["test_cluster", "test_check_server", "test_example_servers", "test_receivers", "test_bad_input", "test_sdk_install"]
+# A file's tests run in one worker of those beside each other (pytest-xdist), because they share what is slow to start. What takes
+# longest goes first, so that none of it is begun when the other workers end.
+FIRST = ["test_cluster", "test_check_server", "test_resource", "test_example_servers"]
 
 
 def pytest_collection_modifyitems(items):
-    for item in items:
-        if item.path.stem in TOGETHER:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-        elif "uncached_cluster" in item.fixturenames:
-            item.add_marker(pytest.mark.xdist_group("uncached"))
-    items.sort(key=lambda item: TOGETHER.index(item.path.stem) if item.path.stem in TOGETHER else len(TOGETHER))
+    items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
 
 
 def pytest_configure(config):

@@ -32,13 +32,15 @@ def wait_for(condition, seconds=10, what="the condition"):
     function that gives it."""
     seconds *= SLOW * PATIENCE
     deadline = time.monotonic() + seconds
+    pause = 0.01
     while True:
         result = condition()
         if result:
             return result
         if time.monotonic() > deadline:
             raise AssertionError(f"timed out after {seconds} s waiting for {what() if callable(what) else what}")
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.2)  # what takes long is not asked for so often: asking costs, too
 
 
 def free_port():
@@ -59,8 +61,14 @@ class Request:
         self.path, self.headers, self.body = path, headers, body
         self.at = time.time()
         self.status = 0
+        self._events = None
 
     def events(self):
+        if self._events is None:  # tests ask again and again
+            self._events = self._read()
+        return self._events
+
+    def _read(self):
         kind = (self.headers.get("Content-Type") or "").lower()
         if kind.startswith("application/cloudevents-batch"):
             return [self._structured(event) for event in json.loads(self.body)]

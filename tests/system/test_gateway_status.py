@@ -508,8 +508,9 @@ def test_only_the_leader_tells(shop):
     first = shop.wait_reported(lambda status: status["phase"] == "Running")
     assert shop.wait_event("LeaderElected", " leads")
     shop.admin = f"127.0.0.1:{free_port()}"
+    time.sleep(1.1)  # so that the second begins at another second
     shop.client(*flags)
-    time.sleep(1.1)  # so that it begins at another second
+    wait_for(lambda: "standing by" in shop.processes["client"].text(), 30, "the second to stand by")
     assert not shop.patches() and not shop.metric("gateway_kubernetes_events_total", result="sent")
     leader.kill()
     shop.wait_reported(lambda status: status["phase"] == "Running" and status["startedAt"] > first["startedAt"])

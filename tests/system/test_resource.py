@@ -637,7 +637,8 @@ def test_one_namespace_without_permission_does_not_hold_the_others(gateway, watc
     other.apply([{"apiVersion": version, "kind": "Role", "metadata": {"name": "r"}, "rules": role("configmaps")},
                  {"apiVersion": version, "kind": "RoleBinding", "metadata": {"name": "r"}, "subjects": subject,
                   "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"}}])
-    gateway.wait_running("resource.both", seconds=60)
+    wait_for(lambda: "answers again" in gateway.processes["resource"].text(), 60, "the permission to be seen")
+    gateway.wait_running("resource.both")
     other.apply({"kind": "ConfigMap", "metadata": {"name": "b"}})
     assert [event["subject"] for event in resources.wait("both", 2)] == [f"{namespace.name}/a", f"{other.name}/b"]
     stop(resources, "resource")

@@ -53,7 +53,8 @@ struct spool {
     int directory;
     struct spool_file under_way[UNDER_WAY_MAX]; /* a ring */
     size_t first, count;
-    bool warned;
+    bool warned; /* by this look … */
+    bool well;   /* … and all was well at the one before: said once */
 };
 
 static struct spool_file *spool_at(struct spool *spool, size_t index)
@@ -149,8 +150,9 @@ static void spool_look(void *user)
         free(entries[i]);
     }
     free(entries);
-    if (!spool->warned)
+    if (!spool->warned && !spool->well)
         gws_source_notice(spool->source, false, "watching %s", spool->config->directory);
+    spool->well = !spool->warned;
     gw_timer_start(spool->timer, LOOK_AGAIN_MS);
 }
 
