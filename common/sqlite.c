@@ -14,6 +14,7 @@ int gw_sqlite_fault(int code)
         return GW_RAISE(-ENOSPC);
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL: /* who holds the log's locks was stopped, or died, within: SQLite has waited long for it */
         return GW_RAISE(-EBUSY);
     case SQLITE_READONLY:
         return GW_RAISE(-EROFS);

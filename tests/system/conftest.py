@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "once: runs with the plain build alone, not again under sanitizers")
+    config.addinivalue_line("markers", "once: runs with the plain build alone, not again under sanitizers: it is not about our C code, or takes long and says little more")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -165,6 +165,7 @@ def test_a_server_that_speaks_no_contract_is_told_so(gateway, watcher, serve):
 
 
 @pytest.mark.parametrize("contract", CONTRACTS)
+@pytest.mark.once
 def test_a_flood_is_held_at_the_server(gateway, watcher, serve, pb, contract):
     """A server sends as fast as it can, in the newest contract without minding its window: memory stays bounded, nothing is lost."""
     total = 30_000

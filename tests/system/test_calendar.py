@@ -314,6 +314,7 @@ def memory_kib(process):
     return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{process.pid}/status").read_text())[1])
 
 
+@pytest.mark.once
 def test_ten_thousand_schedules_cost_nothing_while_idle(gateway, watcher, record_property):
     """10,000 schedules (fewer under sanitizers) in four zones, one of each second, all others of half a year from now: all run;
     then 5 s of idling."""

@@ -232,6 +232,7 @@ def test_two_thousand_entries(gateway):
 
 # ---- the API server ----
 
+@pytest.mark.once
 def test_the_api_server_may_die_and_come_back(gateway, watcher, cluster):
     """It is killed while events flow: not one is lost, readiness stays and tells of it. What is edited after its
     restart takes effect."""
@@ -254,6 +255,7 @@ def test_the_api_server_may_die_and_come_back(gateway, watcher, cluster):
     assert_all_came(sender, watcher)
 
 
+@pytest.mark.once
 def test_an_api_server_that_is_away_at_the_start_is_waited_for(gateway, cluster):
     """The client starts while there is no API server: it is up, says why it is not ready, and begins when there is one."""
     gateway.write_sources({"calendar.a": {"interval": "1h"}})

@@ -166,6 +166,7 @@ def test_a_gateway_that_runs_says_so(shop, watcher):
     shop.namespace.kubectl("wait", "--for=condition=Ready", "gw/shop", "--timeout=30s")
 
 
+@pytest.mark.once
 def test_counters_follow_at_their_own_pace(shop, watcher):
     """Ten events a second: they are counted in the status, and it is not written more often than every ten seconds."""
     shop.write_sources({"calendar.fast": tick("100ms")})
@@ -333,6 +334,7 @@ def test_nothing_is_written_when_nothing_changed(shop):
     assert shop.version() == version and shop.patches() == patches
 
 
+@pytest.mark.once
 def test_a_storm_of_changes_is_at_most_one_patch_a_second(shop):
     """Event sources come, go and fail all the time: the API server sees a patch a second, and at the end the truth."""
     start(shop)
@@ -398,6 +400,7 @@ def test_a_gateway_that_is_made_again_gets_its_status_again(shop):
     assert shop.wait_event("SourceRunning", "calendar.other")["regarding"]["uid"] == uid
 
 
+@pytest.mark.once
 def test_a_definition_without_the_status_subresource_is_enough(shop, cluster):
     """Argo's own has none: the object itself is patched, with the right to. Its generation moves with each patch, so no
     observedGeneration is told, and it comes to rest. When the definition gets the subresource, that is used."""
@@ -483,6 +486,7 @@ def test_a_source_that_keeps_failing_is_one_event(shop):
     assert [event for event in shop.events("SourceRunning") if event["metadata"]["name"] == running["metadata"]["name"]]
 
 
+@pytest.mark.once
 def test_a_storm_does_not_become_a_storm_of_events(shop):
     """Ninety changes with words of their own: few Events are sent, the others counted; nothing else is held up."""
     start(shop)
@@ -497,6 +501,7 @@ def test_a_storm_does_not_become_a_storm_of_events(shop):
     assert len(shop.events()) <= sent
 
 
+@pytest.mark.once
 def test_only_the_leader_tells(shop):
     """Two gateway-clients, of which a Lease elects one: the other writes nothing, until it leads. Then it is known who does."""
     leases = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}

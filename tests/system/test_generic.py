@@ -254,6 +254,7 @@ def test_bad_servers_are_told_apart_and_harm_nobody(bridge, watcher, serve, pb):
     listener.close()
 
 
+@pytest.mark.once
 def test_a_flood_is_held_at_the_server(bridge, watcher, serve, pb):
     """A server sends as fast as it can while the watcher is slow to be stored: memory stays bounded, nothing is lost."""
     sent = [0]

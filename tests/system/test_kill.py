@@ -138,6 +138,7 @@ MORE = float(os.environ.get("SLUICE_KILLS", 1))  # a longer run: SLUICE_KILLS=10
 
 
 @pytest.mark.parametrize("kills, flapping", [(int(100 * MORE), False), (int(40 * MORE), True)], ids=["watcher-up", "watcher-down-half-of-the-time"])
+@pytest.mark.once
 def test_kill_9_loses_nothing_that_was_acknowledged(gateway, watcher, kills, flapping):
     """Senders post numbers, a calendar ticks with catch-up; client and gateway-servers are killed at random moments and
     started again. Then all that was answered 2xx is at the watcher, no tick is missing, and nothing has two ids."""

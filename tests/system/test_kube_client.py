@@ -166,6 +166,7 @@ def test_each_verb_does_what_it_says(namespace, asking, cluster):
     assert client.ask("get", f"{path}/thing")["status"] == 404
 
 
+@pytest.mark.once
 def test_a_rotated_token_is_used_at_once_when_the_old_one_has_ended(namespace, asking):
     """The token ends under a running client, and the file gets a new one: no request is lost."""
     account = namespace.account()

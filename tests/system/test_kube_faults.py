@@ -21,6 +21,7 @@ def last_words(watch):
     return [one["words"] for one in watch.told() if one["told"] == "unwell"][-1]
 
 
+@pytest.mark.once
 def test_an_api_server_that_is_killed_and_comes_back(cluster, namespace, watching):
     """kube-apiserver is killed with -9, comes back, is stopped in order, comes back. Changes made in between, by whoever is
     first there, are told once; nothing that did not change is told again."""
@@ -43,6 +44,7 @@ def test_an_api_server_that_is_killed_and_comes_back(cluster, namespace, watchin
     assert watch.names("ADDED") == ["moving", "still"]
 
 
+@pytest.mark.once
 def test_history_gone_over_a_restart_of_the_api_server(cluster, namespace, watching):
     """The watch is held; objects change, go, and are made again; etcd is compacted and the API server restarted, so that it
     remembers nothing either. The ERROR line "too old resource version" leads to a list, and that to the differences."""
@@ -112,6 +114,7 @@ def test_a_list_whose_pages_expire_begins_again(uncached_cluster, watching):
     assert_same(watch, namespace)
 
 
+@pytest.mark.once
 def test_a_token_that_ends_and_is_rotated(cluster, namespace, wire, watching):
     """The token of the watch ends. While it streams nobody asks; once it is cut, the API server says Unauthorized. A new token
     in the file, and it heals without a restart."""
@@ -176,6 +179,7 @@ def test_a_connection_that_is_half_open(cluster, namespace, watching, plain):
         wire.close()
 
 
+@pytest.mark.once
 def test_a_wire_that_is_stalled_and_one_that_is_down(cluster, namespace, wire, watching):
     """Nothing passes any more, new connections included: it is said, tried again, and over when it is over."""
     account = namespace.account(READ_CONFIGMAPS, server=wire.url)
@@ -195,6 +199,7 @@ def test_a_wire_that_is_stalled_and_one_that_is_down(cluster, namespace, wire, w
     assert_same(watch, namespace)
 
 
+@pytest.mark.once
 def test_an_api_server_that_hangs(cluster, namespace, watching):
     """kube-apiserver is there and says nothing (SIGSTOP), then goes on."""
     watch = watching(cluster.kubeconfig, configmaps(namespace), "--silent", "2s")

@@ -186,6 +186,7 @@ def test_a_watch_goes_on_behind_a_version_with_or_without_the_list_of_then(clust
             wait_for(lambda: other.state() == versions(namespace), 60, "what there is")
 
 
+@pytest.mark.once
 def test_a_page_of_large_objects_is_asked_for_in_smaller_ones(cluster, namespace, watching):
     """80 objects of 0.9 MB do not fit into one page's 64 MiB: they come in pages of fewer."""
     text = "x" * 900_000
@@ -200,6 +201,7 @@ def test_a_page_of_large_objects_is_asked_for_in_smaller_ones(cluster, namespace
     watch.wait("DELETED", 80, 60)
 
 
+@pytest.mark.once
 def test_a_storm_of_changes_is_told_without_a_gap(cluster, namespace, watching):
     """2,000 changes to 40 objects, at once with the watch: every version that was made is told, once."""
     watch = watching(cluster.kubeconfig, configmaps(namespace))

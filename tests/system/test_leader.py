@@ -167,6 +167,7 @@ def test_a_follower_stands_by(gateway, watcher):
 # ---- the leader goes ----
 
 
+@pytest.mark.once
 def test_a_leader_is_killed_between_two_ticks_and_each_is_delivered_once(gateway, watcher):
     """A tick a second; the leader is killed when one is delivered and the next is not due. The follower goes on: every tick
     once, none lost, none twice, also those of the time in which nobody led."""
@@ -188,6 +189,7 @@ def test_a_leader_is_killed_between_two_ticks_and_each_is_delivered_once(gateway
     print(f"killed with -9: elected after {led:.2f} s, first event after {delivered:.2f} s (lease {LEASE} s, retry {RETRY} s)")
 
 
+@pytest.mark.once
 def test_leaders_are_killed_again_and_again(gateway, watcher):
     """Ten ticks a second; three times the leader is killed at any moment, and another process comes to stand by. No tick is
     lost, none has two ids; what was delivered in the last moments before a kill may be delivered again, under its id."""
@@ -231,6 +233,7 @@ def test_sigterm_hands_over_at_once(gateway, watcher):
     print(f"SIGTERM: elected {took:.2f} s after the end of the old leader (retry {RETRY} s)")
 
 
+@pytest.mark.once
 def test_a_stopped_leader_writes_nothing_when_it_wakes_up(gateway, watcher):
     """The leader is stopped for longer than its lease while ticks lie in its sockets; the follower takes over. Then the new
     leader is held still for a moment and the old one goes on: it writes nothing, and ends with exit code 1."""
@@ -255,6 +258,7 @@ def test_a_stopped_leader_writes_nothing_when_it_wakes_up(gateway, watcher):
     assert follower.leads() and follower.election()["epoch"] == 2
 
 
+@pytest.mark.once
 def test_a_writer_that_was_stopped_in_the_middle_holds_the_new_leader_up_in_words(gateway, watcher):
     """Somebody was stopped in the middle of a write and holds the outbox. The new leader keeps the Lease, says what it waits
     for, and goes on by itself."""
@@ -274,6 +278,7 @@ def test_a_writer_that_was_stopped_in_the_middle_holds_the_new_leader_up_in_word
     check_ticks(watcher, 100)
 
 
+@pytest.mark.once
 def test_the_next_leader_reports_where_the_last_one_ended(gateway, watcher, cluster):
     """The Gateway is a resource: the leader writes its status and an Event that it leads; the follower writes nothing. After a
     kill the follower does."""
@@ -306,6 +311,7 @@ def test_the_next_leader_reports_where_the_last_one_ended(gateway, watcher, clus
 # ---- the API server goes ----
 
 
+@pytest.mark.once
 def test_a_leader_that_cannot_renew_steps_down_and_all_goes_on_afterwards(gateway, watcher, cluster):
     """The API server is away for longer than the renew deadline: the leader ends with exit code 1 and says why; nobody leads.
     When it is back, the follower or the restarted one leads, and the ticks between are made up for."""
@@ -347,6 +353,7 @@ def test_a_short_outage_is_nothing(gateway, watcher, wire):
 
 
 @pytest.mark.parametrize("plain", [True, False], ids=["http1", "http2"])
+@pytest.mark.once
 def test_a_connection_that_died_without_a_word_costs_no_leadership(gateway, cluster, plain):
     """A middlebox forgot the connection: nothing comes any more, new ones work. The renewal finds a new one in time."""
     wire = Wire(cluster, plain=plain)
@@ -367,6 +374,7 @@ def test_a_connection_that_died_without_a_word_costs_no_leadership(gateway, clus
 # ---- the Lease ----
 
 
+@pytest.mark.once
 def test_a_deleted_lease_is_made_again_and_epochs_rise_nevertheless(gateway, watcher):
     """Somebody deletes the Lease: the leader makes it again and goes on. It is deleted once more, together with the leader:
     the follower makes one that counts on from the outbox, so that its epoch is greater."""

@@ -402,6 +402,7 @@ def truth_of(namespace):
     return {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in namespace.list("ConfigMap")}
 
 
+@pytest.mark.once
 def test_a_storm_of_five_thousand_changes_is_told_whole(resources):
     """500 objects are made, patched eight times and deleted by four threads: 5,000 changes. Each is at the watcher once, each
     object's in order, for a source with old objects and one without."""
@@ -418,6 +419,7 @@ def test_a_storm_of_five_thousand_changes_is_told_whole(resources):
         old[event["uid"]] = data["Obj"]
 
 
+@pytest.mark.once
 def test_a_storm_outlives_whoever_dies_in_it(resources):
     """During 3,000 changes the gateway-server, the gateway-client and both are killed with -9 and come back. Nothing is
     missed, nothing is stored twice."""
@@ -443,6 +445,7 @@ def test_a_storm_outlives_whoever_dies_in_it(resources):
         assert outbox.execute("SELECT id FROM events GROUP BY event_source, id HAVING count(*) > 1").fetchall() == []
 
 
+@pytest.mark.once
 def test_an_api_server_that_dies_in_a_storm_hides_no_object(resources):
     """The API server is killed in the middle of 1,200 changes. It forgets what happened just before, so that states in between
     may be unknown for ever; but every object's last state is told, every deletion, and nothing twice."""
@@ -516,6 +519,7 @@ def stop(resources, *names):
         assert resources.gateway.processes[name].stop() == 0
 
 
+@pytest.mark.once
 def test_nothing_is_told_again_after_restarts_without_history(resources):
     """A source that was quiet for long has an old position. However often all is stopped or killed, and history forgotten, it
     says nothing of objects that did not change."""
@@ -540,6 +544,7 @@ def test_nothing_is_told_again_after_restarts_without_history(resources):
         assert {event["name"] for event in resources.wait(name, 2)} == {"first", "last"}
 
 
+@pytest.mark.once
 def test_without_a_state_directory_the_newer_is_told_and_the_gap_said(resources):
     """No --state: after history went, objects that are newer than the position are told, new ones as ADD, changed ones as UPDATE;
     what was deleted is not known, and the log says so."""
@@ -750,6 +755,7 @@ def test_sources_of_the_same_share_one_watch(resources):
     wait_for(lambda: metric(admin, "gateway_server_resource_watches") == 2, 20, "a watch of its own")
 
 
+@pytest.mark.once
 def test_a_slow_client_pauses_the_watch_and_loses_nothing(resources):
     """The gateway-client is frozen during 4,000 changes of 8 kB. The gateway-server stops its watch, its memory stays small; when
     the client goes on, everything comes, once, in order."""
@@ -771,6 +777,7 @@ def test_a_slow_client_pauses_the_watch_and_loses_nothing(resources):
 OBJECTS = int(os.environ.get("RESOURCE_OBJECTS", "5000"))
 
 
+@pytest.mark.once
 def test_many_objects_need_little_more_than_their_bytes(resources):
     """5,000 small objects (RESOURCE_OBJECTS=50000 for the real thing) are there; a source without old objects keeps names, one
     with old objects their bytes. What is measured is printed."""

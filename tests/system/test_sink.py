@@ -224,6 +224,7 @@ def test_nonsense_from_a_sink_harms_nobody(gateway, sinks, up, stubs):
     server.stop(0)
 
 
+@pytest.mark.once
 def test_the_example_has_every_event_once_through_kills(gateway, up, example_stubs, tmp_path):
     """kill -9 of the sink and of the client while events come: SQLite holds each accepted one, exactly once."""
     port_of_sink, database = free_port(), tmp_path / "events.db"
