@@ -1,10 +1,13 @@
 """gRPC servers in Python that speak the contracts, written by nobody of ours: what authors in other languages write."""
 
 import concurrent.futures
+import contextlib
 import importlib
 import pathlib
+import socket
 import subprocess
 import sys
+import threading
 import types
 
 import grpc
@@ -55,6 +58,40 @@ class Server:
 
     def stop(self):
         self.server.stop(0).wait()
+
+
+class Cutter:
+    """A wire to the server at `behind` that is cut each time when `after` bytes came from there; None: not at all."""
+
+    def __init__(self, behind, after):
+        self.behind, self.after = int(behind.rsplit(":", 1)[1]), after
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                a, _ = self.listener.accept()
+                b = socket.create_connection(("127.0.0.1", self.behind))
+                threading.Thread(target=self._pass, args=(a, b, None), daemon=True).start()
+                threading.Thread(target=self._pass, args=(b, a, self.after), daemon=True).start()
+
+    @staticmethod
+    def _pass(a, b, limit):
+        passed = 0
+        with contextlib.suppress(OSError):
+            while (data := a.recv(65536)) and (limit is None or passed < limit):
+                passed += len(data)
+                b.sendall(data)
+        for each in (a, b):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
+        self.listener.close()
 
 
 # ---- certificates ----

@@ -8,11 +8,9 @@ import ctypes
 import http.client
 import itertools
 import json
-import os
 import pathlib
 import subprocess
 import threading
-import time
 
 import yaml
 

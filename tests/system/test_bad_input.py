@@ -13,7 +13,6 @@ import subprocess
 import time
 
 import pytest
-import yaml
 
 from harness import SLOW, Gateway, Watcher, free_port, post, program, wait_for, webhook
 

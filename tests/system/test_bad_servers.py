@@ -10,7 +10,7 @@ import time
 import grpc
 import pytest
 
-from contracts import authority, certificate, credentials
+from contracts import Cutter, authority, certificate, credentials
 from harness import SLOW, free_port, wait_for
 
 SOON = 30
@@ -192,38 +192,14 @@ def test_a_server_that_dies_within_a_message_is_called_again(gateway, watcher, s
         yield payload
         hold(context)
 
-    behind = serve(Plc(pb, contract, large).add)
-    listener = socket.create_server(("127.0.0.1", 0))
-    cut = [True]
-
-    def forward(a, b, limit):
-        passed = 0
-        with contextlib.suppress(OSError):
-            while data := a.recv(65536):
-                passed += len(data)
-                b.sendall(data)
-                if limit and passed > limit:
-                    break
-        for each in (a, b):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-
-    def accept():
-        with contextlib.suppress(OSError):
-            while True:
-                a, _ = listener.accept()
-                b = socket.create_connection(("127.0.0.1", int(behind.address.rsplit(":", 1)[1])))
-                threading.Thread(target=forward, args=(a, b, 0), daemon=True).start()
-                threading.Thread(target=forward, args=(b, a, 1_000_000 if cut[0] else 0), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    start(gateway, watcher, contract, plc="127.0.0.1:%d" % listener.getsockname()[1])
+    wire = Cutter(serve(Plc(pb, contract, large).add).address, 1_000_000)
+    start(gateway, watcher, contract, plc=wire.address)
     wait_words(gateway, "plc", '"failing"')
     wait_for(lambda: gateway.source("plc.plc")["restarts"] >= 2, SOON, "another attempt")
     assert watcher.events() == []
-    cut[0] = False
+    wire.after = None
     assert watcher.wait_events(1, SOON)[0]["data"] == "y" * 3_000_000
-    listener.close()
+    wire.close()
 
 
 @pytest.mark.parametrize("contract", CONTRACTS)

@@ -14,7 +14,7 @@ import pytest
 
 import reference
 from contracts import Server, authority, certificate, credentials
-from harness import PATIENCE, SLOW, free_port, program, wait_for
+from harness import PATIENCE, SLOW, free_port, program
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TIMEOUT = 4 * SLOW * min(PATIENCE, 2)  # what a broken server holds up is waited for, each time

@@ -1,7 +1,6 @@
 """gateway-server-generic: the bridge to users' own gRPC servers, which are written in Python here, well and badly."""
 
 import base64
-import contextlib
 import json
 import socket
 import threading
@@ -10,7 +9,7 @@ import time
 import grpc
 import pytest
 
-from contracts import authority, certificate, credentials
+from contracts import Cutter, authority, certificate, credentials
 from harness import free_port, wait_for
 
 SOON = 30
@@ -65,11 +64,6 @@ def bridge(gateway, watcher):
         return gateway
 
     return start
-
-
-def words_of(gateway, key="generic.plc"):
-    source = gateway.source(key)
-    return (source or {}).get("reason") or (source or {}).get("notice") or json.dumps(source)
 
 
 def wait_words(gateway, *words, key="generic.plc"):
@@ -276,38 +270,13 @@ def test_a_flood_is_held_at_the_server(bridge, watcher, serve, pb):
 
 def test_a_server_that_dies_within_a_message_is_called_again(bridge, watcher, serve, pb):
     """The connection is cut in the middle of a large message: words, another call, and no half event."""
-    address, behind = ("127.0.0.1", free_port()), None
     payload = json.dumps("y" * 3_000_000).encode()
     plc = Plc(pb, lambda request, context: iter([payload]))
-    behind = serve(plc.add)
-    listener = socket.create_server(address)
-    cut = [True]
-
-    def forward(a, b, limit):
-        passed = 0
-        with contextlib.suppress(OSError):
-            while data := a.recv(65536):
-                passed += len(data)
-                b.sendall(data)
-                if limit and passed > limit:
-                    break
-        for each in (a, b):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-
-    def accept():
-        with contextlib.suppress(OSError):
-            while True:
-                a, _ = listener.accept()
-                b = socket.create_connection(("127.0.0.1", int(behind.address.rsplit(":", 1)[1])))
-                threading.Thread(target=forward, args=(a, b, 0), daemon=True).start()
-                threading.Thread(target=forward, args=(b, a, 1_000_000 if cut[0] else 0), daemon=True).start()
-
-    threading.Thread(target=accept, daemon=True).start()
-    gateway = bridge(plc={"url": "%s:%d" % address, "insecure": True, "jsonBody": True})
+    wire = Cutter(serve(plc.add).address, 1_000_000)
+    gateway = bridge(plc={"url": wire.address, "insecure": True, "jsonBody": True})
     wait_words(gateway, "UNAVAILABLE", "next attempt in")
     assert watcher.events() == []
-    cut[0] = False
+    wire.after = None
     watcher.wait_events(1, 60)
     assert bodies(watcher)[0] == "y" * 3_000_000
-    listener.close()
+    wire.close()

@@ -160,15 +160,6 @@ def test_logfmt_is_one_line_each(gateway):
             assert re.match(r"time=\d{4}-\d\d-\d\dT\S+Z level=(debug|info|warn|error) message=", line), line
 
 
-def in_flight(port, count):
-    """`count` requests under way; their answers appear in the list."""
-    answers = []
-    threads = [threading.Thread(target=lambda: answers.append(post(port, "/a", timeout=20)[0]), daemon=True) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    return answers, threads
-
-
 @pytest.mark.parametrize("who", ["client", "webhook"])
 def test_an_orderly_end_answers_what_is_under_way(gateway, watcher, who):
     """SIGTERM under load: the process ends within its limit, every request has an answer, and each 200 arrives."""

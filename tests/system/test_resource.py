@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import pathlib
-import random
 import signal
 import sqlite3
 import threading
@@ -15,8 +14,7 @@ import time
 
 import pytest
 
-from harness import BUILD, SLOW, Watcher, free_port, wait_for
-from kube import Cluster
+from harness import SLOW, free_port, wait_for
 
 READ = ["list", "watch"]
 
