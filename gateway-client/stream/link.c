@@ -27,9 +27,9 @@ struct gwc_link {
     const char *key;
     struct gwc_receiver receiver; /* gRPC stream thread; its texts live in the arena */
 
-    struct gwc_link_hooks hooks; /* loop thread, as is `abandoned` */
+    struct gwc_link_hooks hooks; /* loop thread */
     void *user;
-    bool abandoned, told_started, told_ended;
+    bool told_started, told_ended;
     struct gw_task task, release_task;
 
     atomic_int references; /* the loop's, the call's until its end, one for each append under way */
@@ -37,7 +37,9 @@ struct gwc_link {
     atomic_int_least64_t last_event_ms;
     bool refused; /* gRPC stream thread: what came was nonsense, nothing more is taken */
 
-    pthread_mutex_t lock; /* guards what the gRPC thread tells the loop */
+    pthread_mutex_t
+        lock;       /* guards what the gRPC thread tells the loop, and `abandoned`, which the loop tells it */
+    bool abandoned; /* nothing is appended any more: the outbox may be closed */
     bool started, notice_waits, warning, ended;
     int status;
     char notice[GW_REASON_MAX], message[GW_REASON_MAX];
@@ -170,6 +172,19 @@ static void on_durable(struct gwc_append *base, bool ok)
     link_unref(link);
 }
 
+/* To append is to queue: nothing under the lock waits. */
+static bool link_hand_over(struct gwc_link *link, struct gwc_append *append)
+{
+    pthread_mutex_lock(&link->lock);
+    bool wanted = !link->abandoned;
+    if (wanted) {
+        atomic_fetch_add(&link->references, 1);
+        gwc_outbox_append(link->outbox, append);
+    }
+    pthread_mutex_unlock(&link->lock);
+    return wanted;
+}
+
 static void link_append(struct gwc_link *link, struct gwc_received *received)
 {
     struct link_append *append = calloc(1, sizeof(*append));
@@ -190,8 +205,8 @@ static void link_append(struct gwc_link *link, struct gwc_received *received)
         .position = gw_bytes_view(&append->received.position),
         .durable = on_durable,
     };
-    atomic_fetch_add(&link->references, 1);
-    gwc_outbox_append(link->outbox, &append->append);
+    if (!link_hand_over(link, &append->append))
+        append_free(append);
 }
 
 static void on_message(void *user, struct gw_view bytes)
@@ -385,7 +400,9 @@ struct gwc_link *gwc_link_abandon(struct gwc_link *link)
 {
     if (link == NULL)
         return NULL;
+    pthread_mutex_lock(&link->lock);
     link->abandoned = true;
+    pthread_mutex_unlock(&link->lock);
     gw_rpc_stream_cancel(link->stream);
     return NULL;
 }

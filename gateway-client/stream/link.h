@@ -41,7 +41,8 @@ int gwc_link_open(struct gwc_link **ret_link, const struct gwc_link_options *opt
 void gwc_link_withdraw(struct gwc_link *link);
 /* Ends it soon; `ended` and `released` still come. */
 void gwc_link_cancel(struct gwc_link *link);
-/* Gives it up: no hook is called any more; what is under way in the outbox still becomes durable. */
+/* Gives it up: no hook is called any more; what is under way in the outbox still becomes durable, and nothing is appended after
+ * this, so that the outbox may be closed. */
 struct gwc_link *gwc_link_abandon(struct gwc_link *link);
 bool gwc_link_connected(const struct gwc_link *link);        /* the connection that it uses is up */
 uint64_t gwc_link_events(const struct gwc_link *link);       /* made durable; any thread */

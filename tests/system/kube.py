@@ -31,9 +31,10 @@ import time
 
 import yaml
 
-from harness import SLOW, free_port
+from harness import SLOW, free_port, wait_for
 
-PEER = pathlib.Path(__file__).resolve().parents[1] / "peers" / "kubeapi"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PEER = ROOT / "tests" / "peers" / "kubeapi"
 
 
 class Refused(Exception):
@@ -199,6 +200,12 @@ class Cluster:
         except Refused as refused:
             if refused.status != 404:
                 raise
+
+    def define_gateways(self, *words):
+        """The definition of the Gateway resource: applied, and in force. (kubectl wait fails where there are no conditions yet.)"""
+        self.kubectl("apply", *(words or ("-f", ROOT / "manifests/crd/gateways.argoproj.io.yaml")))
+        established = "jsonpath={.status.conditions[?(@.type=='Established')].status}"
+        wait_for(lambda: self.kubectl("get", "crd", "gateways.argoproj.io", "-o", established) == "True", 60, "the definition")
 
     def kubectl(self, *words, input=None, kubeconfig=None, timeout=60):
         """What it prints. It must succeed."""

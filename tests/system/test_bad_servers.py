@@ -3,6 +3,7 @@ way; each has its words in the status, costs little, and harms no other."""
 
 import contextlib
 import json
+import signal
 import socket
 import threading
 import time
@@ -181,6 +182,24 @@ def test_a_flood_is_held_at_the_server(gateway, watcher, serve, pb, contract):
     assert gateway.source("flood.plc")["events"] == total and gateway.source("flood.plc")["restarts"] == 0
     if SLOW == 1:
         assert peak_kib(gateway.processes["client"]) < 400 << 10
+
+
+def test_asked_twice_the_client_ends_at_once_in_the_midst_of_a_flood(gateway, watcher, serve, pb):
+    """Thirty streams send as fast as they can, and their server does not mind that it was asked to end: no harm is done."""
+    def flood(name, context):
+        while context.is_active():
+            yield b'{"n": 1}'
+
+    server = serve(Plc(pb, "gateway.v1", flood).add, workers=64)
+    gateway.spec["spec"]["servers"] = [{"type": "plc", "contract": "gateway.v1", "address": server.address}]
+    gateway.watch("w", watcher.url).write_spec()
+    gateway.write_sources({f"plc.p{number}": {"x": 1} for number in range(30)})
+    for _ in range(5):
+        client = gateway.client()
+        before = len(watcher.requests)
+        wait_for(lambda: len(watcher.requests) > before + 100, 60, "the flood")
+        client.process.send_signal(signal.SIGTERM)
+        assert client.stop(30) == 0
 
 
 @pytest.mark.parametrize("contract", CONTRACTS)

@@ -3,7 +3,6 @@ refused and forbidden, and the API server goes away, while events flow."""
 
 import contextlib
 import json
-import pathlib
 import statistics
 import threading
 import time
@@ -13,15 +12,13 @@ import pytest
 from harness import SLOW, Gateway, Watcher, free_port, post, program, wait_for, webhook
 from in_cluster import READS_GATEWAYS, READS_SOURCES, RULES, VERSION, ClusterGateway
 
-CRD = pathlib.Path(__file__).resolve().parents[2] / "manifests/crd/gateways.argoproj.io.yaml"
 SOON = 30  # seconds until an edit shows, at the very most; what is usual is measured where it matters
 
 
 @pytest.fixture(scope="module", autouse=True)
 def definition(cluster_of_session):
     cluster_of_session.heal()
-    cluster_of_session.kubectl("apply", "-f", CRD)
-    cluster_of_session.kubectl("wait", "--for=condition=Established", "crd/gateways.argoproj.io", "--timeout=60s")
+    cluster_of_session.define_gateways()
 
 
 @pytest.fixture

@@ -20,8 +20,7 @@ VERSION = "argoproj.io/v1alpha1"
 @pytest.fixture(scope="module")
 def definition(cluster_of_session):
     """The definition, established."""
-    cluster_of_session.kubectl("apply", "-f", CRD)
-    cluster_of_session.kubectl("wait", "--for=condition=Established", "crd/gateways.argoproj.io", "--timeout=60s")
+    cluster_of_session.define_gateways()
     return yaml.safe_load(CRD.read_text())
 
 

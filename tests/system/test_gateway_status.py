@@ -24,8 +24,7 @@ ROLE = [*RULES, WRITES_STATUS, WRITES_EVENTS]
 
 @pytest.fixture(scope="module", autouse=True)
 def definition(cluster_of_session):
-    cluster_of_session.kubectl("apply", "-f", CRD)
-    cluster_of_session.kubectl("wait", "--for=condition=Established", "crd/gateways.argoproj.io", "--timeout=60s")
+    cluster_of_session.define_gateways()
 
 
 class Reported(ClusterGateway):

@@ -5,7 +5,6 @@ import collections
 import contextlib
 import datetime
 import os
-import pathlib
 import signal
 import sqlite3
 import time
@@ -282,8 +281,7 @@ def test_a_writer_that_was_stopped_in_the_middle_holds_the_new_leader_up_in_word
 def test_the_next_leader_reports_where_the_last_one_ended(gateway, watcher, cluster):
     """The Gateway is a resource: the leader writes its status and an Event that it leads; the follower writes nothing. After a
     kill the follower does."""
-    cluster.kubectl("apply", "-f", pathlib.Path(__file__).resolve().parents[2] / "manifests/crd/gateways.argoproj.io.yaml")
-    cluster.kubectl("wait", "--for=condition=Established", "crd/gateways.argoproj.io", "--timeout=60s")
+    cluster.define_gateways()
     gateway.account = gateway.namespace.account([
         LEASES, READS_GATEWAYS, {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
         {"apiGroups": ["argoproj.io"], "resources": ["gateways/status"], "verbs": ["patch"]}])

@@ -220,8 +220,7 @@ class Audited:
 @pytest.fixture
 def audited(tmp_path):
     audited = Audited(tmp_path / "audited")
-    audited.cluster.kubectl("apply", "--server-side", "-k", MANIFESTS / "crd")
-    audited.cluster.kubectl("wait", "--for=condition=Established", "crd/gateways.argoproj.io", "--timeout=60s")
+    audited.cluster.define_gateways("--server-side", "-k", MANIFESTS / "crd")
     audited.cluster.kubectl("apply", "-k", MANIFESTS / "base")
     yield audited
     audited.cluster.stop()

@@ -475,7 +475,8 @@ static void child_main(struct scene *scene, uint64_t epoch, struct report *repor
     struct parcel parcel;
     char id[32];
 
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* stopped, it would outlive us, and who waits for our output would wait for ever */
+    prctl(PR_SET_PDEATHSIG,
+          SIGKILL); /* stopped, it would outlive us, and who waits for our output would wait for ever */
     /* A loop of its own: the parent's shares its descriptors. */
     if (gw_loop_open(&scene->loop) != 0 || scene_open(scene, leader, epoch) != 0)
         _exit(2);
