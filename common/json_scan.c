@@ -274,18 +274,21 @@ static bool scan_value(struct json_scan *scan)
 
 bool gw_json_check(struct gw_view text, size_t *ret_offset, const char **ret_expected)
 {
+    if (text.size == 0) {
+        *ret_offset = 0;
+        *ret_expected = "a value";
+        return false;
+    }
     struct json_scan scan = {text.data, text.data + text.size, NULL};
 
-    if (text.size == 0)
-        scan.expected = "a value";
-    else if (scan_value(&scan)) {
+    if (scan_value(&scan)) {
         scan_space(&scan);
         if (scan.at < scan.end)
             scan.expected = "the end of the text";
     }
     if (scan.expected == NULL)
         return true;
-    *ret_offset = text.size == 0 ? 0 : (size_t)(scan.at - text.data);
+    *ret_offset = (size_t)(scan.at - text.data);
     *ret_expected = scan.expected;
     return false;
 }
@@ -351,8 +354,11 @@ static const char *skip_value(const char *at, const char *end)
 struct gw_json_walk gw_json_walk(struct gw_view text)
 {
     struct gw_json_walk walk = {0};
+
+    if (text.size == 0)
+        return walk;
     const char *end = text.data + text.size;
-    const char *at = text.size == 0 ? text.data : skip_space(text.data, end);
+    const char *at = skip_space(text.data, end);
 
     if (at == end || (*at != '{' && *at != '['))
         return walk;

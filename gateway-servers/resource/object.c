@@ -88,13 +88,13 @@ static void metadata_write(struct gw_bytes *out, struct gw_view metadata)
 
 void object_write(struct gw_bytes *out, const struct object *object, bool managed_fields)
 {
-    const char *end = object->json.data + object->json.size;
-    const char *rest = object->metadata.data + object->metadata.size;
-
     if (managed_fields || object->managed_fields.size == 0) {
         gw_bytes_append_view(out, object->json);
         return;
     }
+    const char *end = object->json.data + object->json.size;
+    const char *rest = object->metadata.data + object->metadata.size;
+
     gw_bytes_append(out, object->json.data, (size_t)(object->metadata.data - object->json.data));
     metadata_write(out, object->metadata);
     gw_bytes_append(out, rest, (size_t)(end - rest));

@@ -328,12 +328,18 @@ static bool is_metadata(const char *key)
     return strcmp(key, "metadata.name") == 0 || strcmp(key, "metadata.namespace") == 0;
 }
 
+/* Fields that an API server may know by name are plain members of members, and nothing else may stand in its text. */
+static bool is_plain(const char *key)
+{
+    return key[strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_")] == '\0';
+}
+
 bool selector_is_remote(const struct selector_term *term, enum selector_of of, bool others)
 {
     if (of == SELECTOR_LABELS)
         return true;
     return (term->operation == SELECTOR_EQUAL || term->operation == SELECTOR_NOT_EQUAL) &&
-           (others || is_metadata(term->key));
+           (is_metadata(term->key) || (others && is_plain(term->key)));
 }
 
 bool selector_wants_others(const struct selector *fields)

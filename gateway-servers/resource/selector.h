@@ -45,7 +45,7 @@ struct selector {
 int selector_read(struct selector *ret_selector, enum selector_of of, const struct gw_node *node,
                   const char *path, struct gw_arena *arena, struct gw_problems *problems) GW_MUST_CHECK;
 
-/* What the API server can judge: every requirement on labels; = and != on fields, where `others` says whether it also knows
+/* What the API server can judge: every requirement on labels; = and != on plain fields, where `others` says whether it also knows
  * fields other than metadata.name and metadata.namespace (that depends on the kind). */
 bool selector_is_remote(const struct selector_term *term, enum selector_of of, bool others);
 /* The text for labelSelector= or fieldSelector=, of the remote terms; nothing when there are none. */

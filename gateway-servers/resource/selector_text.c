@@ -80,13 +80,22 @@ static int parse_value(struct parsing *parsing, struct selector_term *term)
     return 0;
 }
 
+/* How much of the text is meant as an operation. The value of a field may begin with a sign: the operation is the longest one. */
+static size_t operation_size(const char *text, enum selector_of of)
+{
+    static const char *const signs[] = {"==", "!=", "=", "<", ">"};
+    size_t size = strspn(text, "=!<>");
+
+    for (size_t i = 0; of == SELECTOR_FIELDS && i < GW_COUNT_OF(signs); i++)
+        if (strncmp(text, signs[i], strlen(signs[i])) == 0)
+            return strlen(signs[i]);
+    return size > 0 ? size : strspn(text, "innotINNOT");
+}
+
 static int parse_operation(struct parsing *parsing, struct selector_term *term)
 {
-    static const char letters[] = "=!<>", words[] = "innotINNOT";
-    size_t size = strspn(parsing->at, letters);
+    size_t size = operation_size(parsing->at, parsing->reading->of);
 
-    if (size == 0)
-        size = strspn(parsing->at, words);
     if (size == 0 && (*parsing->at == ',' || *parsing->at == '\0')) {
         term->operation = SELECTOR_EXISTS;
         return 0;

@@ -49,7 +49,7 @@ const char *__tsan_default_options(void)
 
 struct peer {
     struct gw_rpc_server *server;
-    atomic_int opened, closed, cancelled, messages, half_closed, writable;
+    atomic_int opened, closed, cancelled, messages, dropped, half_closed, writable;
     atomic_long sent;
     _Atomic(struct gw_rpc_server_call *) last; /* of a stream; kept until its closed() */
 };
@@ -153,9 +153,9 @@ static inline void peer_on_message(void *user, struct gw_rpc_server_call *call, 
     atomic_fetch_add(&peer->messages, 1);
     if (strcmp(event->name, "end") == 0)
         gw_rpc_server_call_finish(call, GW_RPC_ABORTED, "as you said", NULL);
-    else if (strcmp(event->name, "quiet") != 0)
-        (void)!gw_rpc_server_call_send(
-            call, (const ProtobufCMessage *)event); /* full: nobody reads, and it is not taken */
+    else if (strcmp(event->name, "quiet") != 0 &&
+             gw_rpc_server_call_send(call, (const ProtobufCMessage *)event) < 0)
+        atomic_fetch_add(&peer->dropped, 1); /* full: nobody reads, and it is not taken */
     gateways__event__free_unpacked(event, NULL);
 }
 

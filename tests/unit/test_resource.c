@@ -221,6 +221,8 @@ static void fields_go_as_far_as_the_api_server_knows_them(void **state)
         {"[{key: spec.replicas, operation: gt, value: 3}, {key: a, value: b}]", "a=b", "", true},
         {"{a: 'x,y=z\\'}", "a=x\\,y\\=z\\\\", "", true},
         {"'a=x\\,y'", "a=x\\,y", "", true},
+        {"'a=<b,c==d'", "a=<b,c=d", "", true},
+        {"{\"metadata.annotations['a,b']\": x, n tier: x}", "", "", false},
     };
 
     (void)state;

@@ -127,6 +127,7 @@ static void both_sides_talk_and_a_half_close_ends_it(void **state)
     (void)state;
     chat(&listener, dialer.channel, 1);
     for (int i = 0; i < 500; i++) {
+        WAIT_FOR(listener.messages > i - 32); /* the peer drops what it cannot send on */
         while (say(&listener, "hello", false) == -ENOBUFS)
             usleep(100);
     }
@@ -332,7 +333,7 @@ static void calls_may_come_from_any_thread(void **state)
         pthread_join(threads[i], NULL);
     gw_rpc_stream_credit(listener.stream, 100000);
     WAIT_FOR(listener.ends == 1);
-    assert_int_equal(listener.messages, peer.messages);
+    assert_int_equal(listener.messages, peer.messages - peer.dropped);
     gw_rpc_stream_free(listener.stream);
 }
 
