@@ -33,7 +33,8 @@ struct gwc_argo_watcher {
 extern const struct gw_setting gwc_spec_protocol_settings[];
 extern const struct gw_setting gwc_spec_watchers_settings[];
 extern const struct gw_setting gwc_spec_subscribers_settings[];
-extern const struct gw_setting gwc_spec_grpc_settings[];
+extern const struct gw_setting gwc_spec_http_settings[];  /* struct gwc_watcher_spec */
+extern const struct gw_setting gwc_spec_grpc_settings[];  /* the same */
 extern const struct gw_setting gwc_spec_retry_settings[]; /* struct gwc_retry_spec */
 extern const struct gw_setting gwc_spec_tls_settings[];   /* struct gw_rpc_tls */
 
@@ -47,6 +48,8 @@ struct gwc_spec_place {
 /* A problem of a field; of the whole entry, when that field is not written there. */
 void gwc_spec_problem(const struct gwc_spec_place *place, const char *field, const char *format, ...)
     GW_PRINTF(3, 4);
+
+void gwc_spec_check_http(const struct gwc_spec_place *place, const struct gwc_watcher_spec *watcher);
 
 /* An entry of watchers.grpc as a watcher like all others. */
 int gwc_spec_grpc_watcher(const struct gwc_spec_reader *reader, const struct gwc_watcher_spec *entry,
