@@ -6,6 +6,7 @@ sleeps for luck: wait_for() looks for a condition, with a deadline."""
 import base64
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -43,14 +44,26 @@ def wait_for(condition, seconds=10, what="the condition"):
         pause = min(pause * 1.5, 0.2)  # what takes long is not asked for so often: asking costs, too
 
 
+def port_range():
+    """Not among those that the system gives to outgoing connections: a port that is closed and opened again is not lost to such
+    a connection meanwhile (perhaps of the client to itself). A part of them for each worker of pytest-xdist, for a port that is
+    given out is free until a test uses it; the thousand below the system's are those of tests/peers/kubeapi."""
+    lowest, highest = map(int, pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    ports = max(range(10_000, lowest - 1000), range(highest + 1, 65_536), range(20_000, 24_000), key=len)
+    worker, workers = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    span = len(ports) // workers
+    return ports[worker * span:(worker + 1) * span]
+
+
+PORTS = port_range()
+PORTS_GIVEN = itertools.count(random.randrange(len(PORTS)))  # other programs may begin where we did, so not at the first one
+
+
 def free_port():
-    """A port below those that the system gives to outgoing connections: one that is closed and opened again is not lost to
-    such a connection meanwhile (perhaps of the client to itself)."""
-    lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    """Another one each time."""
     while True:
         with socket.socket() as probe, contextlib.suppress(OSError):
-            port = random.randrange(10_000, lowest) if lowest > 11_000 else 0
-            probe.bind(("127.0.0.1", port))
+            probe.bind(("127.0.0.1", PORTS[next(PORTS_GIVEN) % len(PORTS)]))
             return probe.getsockname()[1]
 
 
