@@ -256,13 +256,11 @@ static void writer_flush(struct gwc_status_writer *writer)
     enum gwc_patch patch = writer_compose(writer);
 
     writer->dirty = false;
-    if (patch == GWC_PATCH_MATTERS || (patch == GWC_PATCH_COUNTERS && counters_due)) {
+    if (patch == GWC_PATCH_MATTERS || (patch == GWC_PATCH_COUNTERS && counters_due))
         writer_send(writer);
-        return;
-    }
-    if (counters_due)
+    else if (counters_due)
         writer->counters_ms = now_ms(writer) + COUNTERS_MS;
-    writer_plan(writer);
+    writer_plan(writer); /* while a patch is under way the timer stands still: there is one at a time */
 }
 
 static void on_timer(void *user)

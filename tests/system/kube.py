@@ -204,8 +204,13 @@ class Cluster:
     def define_gateways(self, *words):
         """The definition of the Gateway resource: applied, and in force. (kubectl wait fails where there are no conditions yet.)"""
         self.kubectl("apply", *(words or ("-f", ROOT / "manifests/crd/gateways.argoproj.io.yaml")))
-        established = "jsonpath={.status.conditions[?(@.type=='Established')].status}"
-        wait_for(lambda: self.kubectl("get", "crd", "gateways.argoproj.io", "-o", established) == "True", 60, "the definition")
+
+        def established():
+            definition = json.loads(self.kubectl("get", "crd", "gateways.argoproj.io", "-o", "json"))
+            return any(each["type"] == "Established" and each["status"] == "True"
+                       for each in definition.get("status", {}).get("conditions") or [])
+
+        wait_for(established, 60, "the definition")
 
     def kubectl(self, *words, input=None, kubeconfig=None, timeout=60):
         """What it prints. It must succeed."""

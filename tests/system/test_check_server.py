@@ -17,7 +17,7 @@ from contracts import Server, authority, certificate, credentials
 from harness import PATIENCE, SLOW, free_port, program
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-TIMEOUT = 4 * SLOW * min(PATIENCE, 2)  # what a broken server holds up is waited for, each time
+TIMEOUT = 4 * SLOW * PATIENCE  # what a broken server holds up is waited for, each time
 
 
 def run_check(folder, address, *flags, config=reference.CONFIG, timeout=TIMEOUT):
