@@ -5,7 +5,6 @@ import contextlib
 import http.client
 import json
 import pathlib
-import signal
 import threading
 import time
 
@@ -322,21 +321,6 @@ def test_the_end_is_told(shop):
 
 
 # ---- writing it ----
-
-
-def test_at_the_end_one_patch_is_under_way(shop, cluster):
-    """The API server is slow when the end is to be told: the patch that waits is not sent again beside itself (the answer of one of
-    the two would find nobody)."""
-    start(shop)
-    shop.wait_reported(lambda status: status["phase"] == "Running")
-    shop.wait_settled()
-    client = shop.processes["client"]
-    cluster.freeze()
-    client.process.send_signal(signal.SIGTERM)
-    time.sleep(1.6)  # longer than lies between two patches
-    cluster.thaw()
-    assert client.stop() == 0
-    shop.wait_reported(lambda status: status["phase"] == "Completed")
 
 
 @pytest.mark.once
