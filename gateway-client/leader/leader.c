@@ -1,4 +1,5 @@
-/* Leader election by a Lease: sends what the election asks for, hands it the answers, tells what came of it. */
+/* Leader election by a Lease: sends what the election asks for, hands it the answers, tells what came of it.
+ * Its time is the clock's, not the loop's, which stands still while the loop does: a process that was stopped must notice. */
 #include "gateway-client/leader/leader.h"
 
 #include "common/clock.h"
