@@ -5,6 +5,7 @@ sleeps for luck: wait_for() looks for a condition, with a deadline."""
 
 import base64
 import contextlib
+import errno
 import http.client
 import itertools
 import json
@@ -60,11 +61,12 @@ PORTS_GIVEN = itertools.count(random.randrange(len(PORTS)))  # other programs ma
 
 
 def free_port():
-    """Another one each time."""
+    """Another one each time. Asked by connecting: a probe that binds it holds it on in a child that another thread forks just then."""
     while True:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", PORTS[next(PORTS_GIVEN) % len(PORTS)]))
-            return probe.getsockname()[1]
+        port = PORTS[next(PORTS_GIVEN) % len(PORTS)]
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED:
+                return port
 
 
 class Request:

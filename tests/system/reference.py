@@ -10,6 +10,8 @@ import time
 import grpc
 import yaml
 
+from harness import PATIENCE
+
 SCHEMA = {
     "$schema": "https://json-schema.org/draft/2020-12/schema", "title": "count", "type": "object",
     "properties": {"step": {"type": "integer"}, "unit": {"type": "string", "enum": ["piece", "pair"]}},
@@ -29,6 +31,7 @@ class Session:
         self.name, self.changed = name, threading.Condition()
         self.sent = self.acknowledged = 0
         self.end = None
+        self.lost = False  # ended by a cancel
 
     def finish(self, code, words=""):
         with self.changed:
@@ -614,16 +617,19 @@ class HalfCloseIsAnError(Reference):
 class BusyAfterACancel(Reference):
     """It takes the lost connection for a holiday."""
 
-    lost = None
-
     def cancelled(self, session):
-        if session.end is None:
-            self.lost = session.name
+        session.lost = session.end is None
         super().cancelled(session)
 
     def replace(self, start, session):
-        if start.name == self.lost:
-            raise End(grpc.StatusCode.UNAVAILABLE, "it has not been cleaned up yet")
+        with self.lock:
+            older = self.sessions.get(self.identity(start))
+        if older:
+            with older.changed:  # grpcio tells of a cancel in a thread of its own, which may come after this one
+                older.changed.wait_for(lambda: older.end, PATIENCE)
+            if older.lost:
+                older.lost = False  # the next one finds it cleaned up
+                raise End(grpc.StatusCode.UNAVAILABLE, "it has not been cleaned up yet")
         super().replace(start, session)
 
 
