@@ -6,7 +6,6 @@
 enum {
     CROWD = 100,
     CROWD_CREDIT = 2, /* messages of each that are taken */
-    HELD_MS = 500,
     CLOSE_MS = 2000,
 };
 
@@ -39,7 +38,7 @@ static int crowd_look(struct crowd *crowd)
 {
     struct gwc_check *check = crowd->check;
     bool tells = crowd_tells(check);
-    int64_t until_ms = tells ? gwc_check_until(check) : gw_clock_monotonic_ms() + HELD_MS;
+    int64_t until_ms = tells ? gwc_check_until(check) : gwc_check_settled(check);
 
     for (size_t i = 0; i < CROWD; i++) {
         struct gwc_feed *feed = crowd->feeds[i];

@@ -5,8 +5,6 @@
 
 enum {
     WITHDRAW_MS = 2000, /* what the contract gives the server */
-    SETTLE_MS = 300,    /* in which a server has heard of it, and would have ended the other stream */
-    HELD_MS = 500,      /* Argo's contracts do not say `started`: a stream that holds so long counts */
 };
 
 static int open_running(struct gwc_check *check, const struct gwc_feed_options *options,
@@ -51,7 +49,7 @@ static int judge_other_gateway(struct gwc_feed *feed)
     bool runs, came;
 
     GW_TRY(open_running(feed->check, &options, &other, &runs));
-    GW_TRY(gwc_feed_await_events(feed, UINT64_MAX, gw_clock_monotonic_ms() + SETTLE_MS, &came));
+    GW_TRY(gwc_feed_await_events(feed, UINT64_MAX, gwc_check_settled(feed->check), &came));
     if (feed->ended)
         gwc_check_failed(feed->check, GWC_RULE_REPLACED, "also by one of another gateway with that name: %s",
                          gwc_feed_words(feed));
@@ -95,14 +93,14 @@ int gwc_check_end(struct gwc_check *check)
     return judge_replaced(check);
 }
 
-/* Whether this stream works, as far as its contract lets it be seen. */
+/* Whether this stream works, as far as its contract lets it be seen: Argo's do not say `started`, one that holds counts. */
 static int await_working(struct gwc_feed *feed, bool *ret_works)
 {
     bool ended;
 
     if (feed->check->contract == GWC_CONTRACT_V1 || feed->check->events_come)
         return gwc_feed_await_running(feed, ret_works);
-    GW_TRY(gwc_feed_await_end(feed, gw_clock_monotonic_ms() + HELD_MS, &ended));
+    GW_TRY(gwc_feed_await_end(feed, gwc_check_settled(feed->check), &ended));
     *ret_works = !ended;
     return 0;
 }

@@ -14,11 +14,20 @@
 enum {
     WITHDRAW_MS = 2000, /* what the contract gives a server that is half-closed */
     CANCEL_MS = 1000,
+    SETTLE_MS = 500,
+    SETTLE_ANSWERS = 4, /* of the slowest so far */
 };
 
 int64_t gwc_check_until(const struct gwc_check *check)
 {
     return gw_clock_monotonic_ms() + check->options.timeout_ms;
+}
+
+int64_t gwc_check_settled(const struct gwc_check *check)
+{
+    int64_t slow_ms = GW_MIN(check->answer_ms * SETTLE_ANSWERS, check->options.timeout_ms);
+
+    return gw_clock_monotonic_ms() + GW_MAX(slow_ms, (int64_t)SETTLE_MS);
 }
 
 /* ---- opening ---- */
@@ -295,12 +304,15 @@ int gwc_feed_next(struct gwc_feed *feed, int64_t until_ms, enum gwc_feed_kind *r
 
 int gwc_feed_await_running(struct gwc_feed *feed, bool *ret_runs)
 {
-    int64_t until_ms = gwc_check_until(feed->check);
+    struct gwc_check *check = feed->check;
+    int64_t began_ms = gw_clock_monotonic_ms(), until_ms = gwc_check_until(check);
     enum gwc_feed_kind kind = GWC_FEED_OTHER;
 
     while (feed->starts == 0 && feed->events == 0 && kind != GWC_FEED_ENDED && kind != GWC_FEED_SILENCE)
         GW_TRY(gwc_feed_next(feed, until_ms, &kind));
     *ret_runs = !feed->ended && (feed->starts > 0 || feed->events > 0);
+    if (feed->starts > 0)
+        check->answer_ms = GW_MAX(check->answer_ms, gw_clock_monotonic_ms() - began_ms);
     return 0;
 }
 

@@ -3,8 +3,6 @@
 
 #include "proto/gateway/v1/eventing.pb-c.h"
 
-enum { SETTLE_MS = 300 };
-
 /* Packs to a field 1 that announces 127 bytes and has one: no message in any of the contracts. */
 static uint8_t torn_bytes[] = {127, 0};
 static ProtobufCMessageUnknownField torn = {.tag = 1,
@@ -70,14 +68,14 @@ int gwc_check_garbage(struct gwc_check *check)
         if (newest || check->events_come)
             GW_TRY(gwc_feed_await_running(witness, &runs));
         else
-            GW_TRY(gwc_feed_await_events(witness, 1, gw_clock_monotonic_ms() + SETTLE_MS, &runs));
+            GW_TRY(gwc_feed_await_events(witness, 1, gwc_check_settled(check), &runs));
         runs = !witness->ended && !gwc_check_has_failed(check, GWC_RULE_ARGO_STAYS_OPEN);
     }
     GW_TRY(judge_first(check));
     if (newest && check->words.text[0] == '\0')
         GW_TRY(judge_later(check));
     if (runs) {
-        GW_TRY(gwc_feed_await_events(witness, UINT64_MAX, gw_clock_monotonic_ms() + SETTLE_MS, &came));
+        GW_TRY(gwc_feed_await_events(witness, UINT64_MAX, gwc_check_settled(check), &came));
         if (witness->ended)
             gwc_check_failed(check, GWC_RULE_GARBAGE, "another stream, meanwhile: %s",
                              gwc_feed_words(witness));

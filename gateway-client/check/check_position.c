@@ -1,10 +1,7 @@
 /* check-server: does it go on where it is told to, and what does it do with a position that is none? */
 #include "gateway-client/check/check_server.h"
 
-enum {
-    EVENTS_WANTED = 8,
-    NOTICE_MS = 500, /* for words about the position, behind `started` */
-};
+enum { EVENTS_WANTED = 8 };
 
 static bool mark_same(const struct gwc_mark *a, const struct gwc_mark *b)
 {
@@ -120,7 +117,7 @@ static int judge_foreign(struct gwc_check *check)
     GW_TRY(gwc_feed_open(&feed, check, &options));
     GW_TRY(gwc_feed_await_running(feed, &runs));
     if (runs && !feed->noticed)
-        GW_TRY(gwc_feed_await_events(feed, feed->events + 1, gw_clock_monotonic_ms() + NOTICE_MS, &came));
+        GW_TRY(gwc_feed_await_events(feed, feed->events + 1, gwc_check_settled(check), &came));
     if (feed->noticed)
         gwc_check_ok(check, GWC_RULE_FOREIGN_POSITION, "a notice: %s", feed->notice);
     else if (feed->ended && feed->status != GW_RPC_OK)

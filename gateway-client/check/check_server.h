@@ -107,6 +107,7 @@ struct gwc_check {
     uint64_t events, messages, streams;
     size_t message_max;   /* bytes */
     int64_t gap_ms;       /* the longest wait between two messages with events while they came */
+    int64_t answer_ms;    /* the longest wait for an answer, or for a stream to run */
     uint64_t events_most; /* of one stream that was acknowledged at once */
     struct gwc_finding findings[GWC_RULES];
 };
@@ -243,5 +244,8 @@ struct Gateway__V1__Events;
 void gwc_check_events(struct gwc_feed *feed, const struct Gateway__V1__Events *events);
 
 int64_t gwc_check_until(const struct gwc_check *check); /* the timeout from now */
+/* From now, in which the server has taken what was sent, and would have done what it must not: longer for one that answers slowly,
+ * whose machine may be busy. */
+int64_t gwc_check_settled(const struct gwc_check *check);
 
 #endif

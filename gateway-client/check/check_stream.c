@@ -6,8 +6,6 @@
 enum {
     ENOUGH_EVENTS = 200, /* to look at */
     ENOUGH_MS = 3000,    /* after the first one */
-    SETTLE_MS = 300,     /* in which a server has heard what was sent, and would have ended the stream */
-    SOON_MS = 2000,
     BEYOND = 1000000,
 };
 
@@ -99,7 +97,7 @@ static int settle(struct gwc_feed *feed)
 {
     bool came;
 
-    return gwc_feed_await_events(feed, UINT64_MAX, gw_clock_monotonic_ms() + SETTLE_MS, &came);
+    return gwc_feed_await_events(feed, UINT64_MAX, gwc_check_settled(feed->check), &came);
 }
 
 static void judge_harmless(struct gwc_feed *feed, enum gwc_rule rule, const char *what)
@@ -124,7 +122,7 @@ static int judge_odd_acknowledgements(struct gwc_feed *feed)
         return 0;
     feed->acknowledging = false;
     gwc_feed_acknowledge(feed, feed->sequence + BEYOND);
-    GW_TRY(gwc_feed_await_end(feed, gw_clock_monotonic_ms() + SOON_MS, &ended));
+    GW_TRY(gwc_feed_await_end(feed, gwc_check_until(check), &ended));
     if (!ended)
         gwc_check_warn(check, GWC_RULE_ODD_ACKNOWLEDGEMENT, "one beyond the last event is taken");
     else if (feed->status != GW_RPC_INVALID_ARGUMENT)

@@ -530,7 +530,7 @@ class NoWindow(Reference):
     batch = 400
 
     def room(self, session):
-        return True
+        return session.name == "check-server" or super().room(session)  # a hundred floods at once would be another fault
 
 
 @breaks("R22")

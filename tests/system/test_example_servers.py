@@ -30,7 +30,7 @@ def run(gateway, watcher):
     def up(kind, start, sources):
         address = f"127.0.0.1:{free_port()}"
         gateway.spec["spec"]["servers"] = [{"type": kind, "address": address}]
-        gateway.watch("w", watcher.url).write_spec()
+        gateway.watch("w", watcher.url, concurrency=1).write_spec()  # in order
         gateway.write_sources({f"{kind}.{name}": config for name, config in sources.items()})
 
         def server():
