@@ -5,6 +5,7 @@
 
 enum {
     WITHDRAW_MS = 2000, /* what the contract gives the server */
+    HALF_CLOSES_MAX = 3,
 };
 
 static int open_running(struct gwc_check *check, const struct gwc_feed_options *options,
@@ -15,11 +16,14 @@ static int open_running(struct gwc_check *check, const struct gwc_feed_options *
     return gwc_feed_await_running(*ret_feed, ret_runs);
 }
 
-static int judge_half_close(struct gwc_check *check)
+/* Half-closes one stream; *ret_judged: there is no more to learn from another one. One that only came late is tried again: its machine
+ * may have been busy. */
+static int try_half_close(struct gwc_check *check, bool last, bool *ret_judged)
 {
     GW_AUTO(gwc_feed_closep) struct gwc_feed *feed = NULL;
     bool runs, ended;
 
+    *ret_judged = true;
     GW_TRY(open_running(check, &(struct gwc_feed_options){0}, &feed, &runs));
     if (!runs) {
         gwc_check_skip(check, GWC_RULE_HALF_CLOSE, "no stream could be started: %s", gwc_feed_words(feed));
@@ -29,15 +33,27 @@ static int judge_half_close(struct gwc_check *check)
     gwc_talk_half_close(feed->talk);
     GW_TRY(gwc_feed_await_end(
         feed, gw_clock_monotonic_ms() + GW_MAX(check->options.timeout_ms, (int64_t)WITHDRAW_MS), &ended));
-    double took_s = (double)(gw_clock_monotonic_ms() - began_ms) / 1000;
+    int64_t took_ms = gw_clock_monotonic_ms() - began_ms;
     if (!ended)
-        gwc_check_failed(check, GWC_RULE_HALF_CLOSE, "it was still open after %.1f s", took_s);
+        gwc_check_failed(check, GWC_RULE_HALF_CLOSE, "it was still open after %.1f s",
+                         (double)took_ms / 1000);
     else if (feed->status != GW_RPC_OK)
         gwc_check_failed(check, GWC_RULE_HALF_CLOSE, "%s", gwc_feed_words(feed));
-    else if (took_s * 1000 > WITHDRAW_MS)
-        gwc_check_failed(check, GWC_RULE_HALF_CLOSE, "it took %.1f s", took_s);
+    else if (took_ms <= WITHDRAW_MS)
+        gwc_check_ok(check, GWC_RULE_HALF_CLOSE, "in %lld ms", (long long)took_ms);
+    else if (last)
+        gwc_check_failed(check, GWC_RULE_HALF_CLOSE, "it took %.1f s", (double)took_ms / 1000);
     else
-        gwc_check_ok(check, GWC_RULE_HALF_CLOSE, "in %.0f ms", took_s * 1000);
+        *ret_judged = false;
+    return 0;
+}
+
+static int judge_half_close(struct gwc_check *check)
+{
+    bool judged = false;
+
+    for (int tries = 1; !judged; tries++)
+        GW_TRY(try_half_close(check, tries == HALF_CLOSES_MAX, &judged));
     return 0;
 }
 

@@ -613,6 +613,13 @@ class HalfCloseIsAnError(Reference):
         session.finish(grpc.StatusCode.CANCELLED, "the client went away")
 
 
+@breaks("R26")
+class SlowToWithdraw(Reference):
+    def withdrawn(self, session):
+        self.closed.wait(2.5)
+        super().withdrawn(session)
+
+
 @breaks("R27")
 class BusyAfterACancel(Reference):
     """It takes the lost connection for a holiday."""
