@@ -143,19 +143,22 @@ static void on_validate(struct gw_task *task)
         gw_problems_add(&problems, "", 0, "the gateway-server has no memory left to check this");
     gws_config_done(&config);
     validation->done(validation->call, &problems);
+    gw_rpc_server_call_release(validation->call);
     gw_problems_done(&problems);
     gw_arena_done(&validation->request.arena);
     free(validation);
 }
 
-int gws_validate(struct gws_server *server, struct gw_rpc_server_call *call, struct gws_request *request,
-                 gws_validated_fn *done)
+void gws_validate(struct gws_server *server, struct gw_rpc_server_call *call, struct gws_request *request,
+                  gws_validated_fn *done)
 {
     struct validation *validation = calloc(1, sizeof(*validation));
 
     if (validation == NULL) {
         gw_arena_done(&request->arena);
-        return GW_RAISE(-ENOMEM);
+        gws_service_no_memory(call);
+        gw_rpc_server_call_release(call);
+        return;
     }
     validation->task.run = on_validate;
     validation->server = server;
@@ -163,5 +166,4 @@ int gws_validate(struct gws_server *server, struct gw_rpc_server_call *call, str
     validation->request = *request;
     validation->done = done;
     gw_loop_post(server->loop, &validation->task);
-    return 0;
 }

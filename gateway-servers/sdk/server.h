@@ -77,10 +77,11 @@ int gws_config_load(struct gws_server *server, const struct gws_request *request
                     struct gw_problems *problems) GW_MUST_CHECK;
 void gws_config_done(struct gws_config *config);
 
-/* Validates on the loop; `done` runs there, with the problems (borrowed). Any thread. The request is taken over. */
+/* Validates on the loop; `done` runs there, with the problems (borrowed), and answers the call, which may be over by then. Any
+ * thread. Request and call are taken over. */
 typedef void gws_validated_fn(struct gw_rpc_server_call *call, const struct gw_problems *problems);
-int gws_validate(struct gws_server *server, struct gw_rpc_server_call *call, struct gws_request *request,
-                 gws_validated_fn *done) GW_MUST_CHECK;
+void gws_validate(struct gws_server *server, struct gw_rpc_server_call *call, struct gws_request *request,
+                  gws_validated_fn *done);
 
 /* ---- a source, seen from the gRPC threads ---- */
 int gws_source_new(struct gws_source **ret_source, struct gws_server *server, struct gw_rpc_server_call *call,
@@ -119,7 +120,8 @@ struct gws_pending {
     size_t size;
 };
 
-/* Hooks that rows of the method table share. A stream's user is its source, NULL when there was no memory for one. */
+/* Hooks that rows of the method table share. unary_closed is of calls that were answered when they were opened: what answers later
+ * releases the call itself. A stream's user is its source, NULL when there was no memory for one. */
 void gws_service_no_memory(struct gw_rpc_server_call *call);
 void gws_service_unary_closed(void *user, struct gw_rpc_server_call *call, bool cancelled);
 void gws_service_stream_closed(void *user, struct gw_rpc_server_call *call, bool cancelled);

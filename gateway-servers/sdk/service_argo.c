@@ -66,10 +66,12 @@ static void on_validate(void *user, struct gw_rpc_server_call *call, struct gw_v
     struct gws_request request;
     int fault = request_of_gateways(&request, bytes);
 
-    if (fault == 0)
-        fault = gws_validate(user, call, &request, reply_valid);
-    if (fault < 0)
+    if (fault == 0) {
+        gws_validate(user, call, &request, reply_valid);
+    } else {
         refuse_request(call, fault);
+        gw_rpc_server_call_release(call);
+    }
 }
 
 /* ---- StartEventSource ---- */
@@ -105,10 +107,7 @@ static void on_start_generic(void *user, struct gw_rpc_server_call *call, struct
 }
 
 const struct gw_rpc_method gws_argo_methods[3] = {
-    {.path = "/gateways.Eventing/ValidateEventSource",
-     .kind = GW_RPC_UNARY,
-     .open = on_validate,
-     .closed = gws_service_unary_closed},
+    {.path = "/gateways.Eventing/ValidateEventSource", .kind = GW_RPC_UNARY, .open = on_validate},
     {.path = "/gateways.Eventing/StartEventSource",
      .kind = GW_RPC_SERVER_STREAM,
      .open = on_start_gateways,

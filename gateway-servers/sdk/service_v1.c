@@ -89,18 +89,21 @@ static void reply_validation(struct gw_rpc_server_call *call, const struct gw_pr
 
 static void on_validate(void *user, struct gw_rpc_server_call *call, struct gw_view bytes)
 {
-    struct gws_server *server = user;
     struct gws_request request;
     Gateway__V1__EventSource *source =
         gateway__v1__event_source__unpack(NULL, bytes.size, (const uint8_t *)bytes.data);
 
-    if (source == NULL) {
-        malformed(call, "gateway.v1.EventSource");
-        return;
+    if (source != NULL && request_of(&request, source) == 0) {
+        gws_validate(user, call, &request, reply_validation);
+    } else {
+        if (source == NULL)
+            malformed(call, "gateway.v1.EventSource");
+        else
+            gws_service_no_memory(call);
+        gw_rpc_server_call_release(call);
     }
-    if (request_of(&request, source) < 0 || gws_validate(server, call, &request, reply_validation) < 0)
-        gws_service_no_memory(call);
-    gateway__v1__event_source__free_unpacked(source, NULL);
+    if (source != NULL)
+        gateway__v1__event_source__free_unpacked(source, NULL);
 }
 
 /* ---- Stream ---- */
@@ -165,10 +168,7 @@ const struct gw_rpc_method gws_v1_methods[3] = {
      .kind = GW_RPC_UNARY,
      .open = on_describe,
      .closed = gws_service_unary_closed},
-    {.path = "/gateway.v1.Eventing/Validate",
-     .kind = GW_RPC_UNARY,
-     .open = on_validate,
-     .closed = gws_service_unary_closed},
+    {.path = "/gateway.v1.Eventing/Validate", .kind = GW_RPC_UNARY, .open = on_validate},
     {.path = "/gateway.v1.Eventing/Stream",
      .kind = GW_RPC_BIDI,
      .open = on_stream_open,
