@@ -443,6 +443,13 @@ static void fault_words(struct gw_http_call *call, CURLcode result, struct gw_re
     }
 }
 
+/* The connection ended behind the status of a refusal, which says it all but its words: the API server closes with a 401. */
+static bool answer_refused(CURLcode result, long status)
+{
+    return status >= 400 && (result == CURLE_PARTIAL_FILE || result == CURLE_RECV_ERROR ||
+                             result == CURLE_HTTP2 || result == CURLE_HTTP2_STREAM);
+}
+
 /* A transfer can fail after its whole answer has come: some servers answer without reading the body, and then
  * reset the HTTP/2 stream. The answer counts. */
 static bool answer_whole(struct gw_http_call *call, CURLcode result, long status)
@@ -456,7 +463,7 @@ static bool answer_whole(struct gw_http_call *call, CURLcode result, long status
     if (call->broken || status < 200 || proxy_status > 299)
         return false;
     curl_easy_getinfo(call->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &expected);
-    if (status == 204 || status == 304)
+    if (status == 204 || status == 304 || answer_refused(result, status))
         return true;
     if (expected >= 0)
         return call->answer_size >= (uint64_t)expected;
@@ -503,7 +510,8 @@ static void answer_fill(struct gw_http_call *call, CURLcode result, struct gw_ht
     curl_easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &content_type);
     answer->status = (int)status;
     answer->body = gw_bytes_view(&call->answer);
-    answer->truncated = !(call->chunk != NULL && status < 300) && call->answer_size > call->answer.size;
+    answer->truncated = answer_refused(result, status) ||
+                        (!(call->chunk != NULL && status < 300) && call->answer_size > call->answer.size);
     answer->content_type = gw_view_text(content_type);
     if (status >= 300)
         answer->retry_after_ms = retry_after_ms(call);

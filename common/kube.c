@@ -227,7 +227,8 @@ static void on_done(void *user, const struct gw_http_answer *http)
     struct kube_link *link = GW_TAKE(call->link);
     struct gw_kube_answer answer;
 
-    if (http->failure == GW_HTTP_TIMED_OUT && link == kube->link)
+    /* Kubernetes answers 401 and closes the connection behind it: a request that follows there at once would be lost. */
+    if ((http->failure == GW_HTTP_TIMED_OUT || http->status == 401) && link == kube->link)
         link_retire(kube);
     if (http->status == 401 && !call->again && kube_auth_rejected(kube->auth, call->generation)) {
         call->again = true;

@@ -46,10 +46,13 @@ class Refused(Exception):
 
 
 def alive(pid):
-    """Not gone, nor waiting for a parent to look (in a container nobody may)."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    return False
+    """Not gone, nor waiting for a parent to look (in a container nobody may): with all its threads, for the last one of them
+    closes what it listens on."""
+    def states():
+        for file in pathlib.Path(f"/proc/{pid}/task").glob("*/stat"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                yield file.read_text().rsplit(")", 1)[1].split()[0]
+    return any(state not in "ZX" for state in states())
 
 
 def kubectl_program():

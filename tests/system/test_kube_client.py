@@ -174,6 +174,9 @@ def test_a_rotated_token_is_used_at_once_when_the_old_one_has_ended(namespace, a
     client = asking(account.kubeconfig)
     assert client.who()["username"] == account.user
     wait_for(lambda: client.ask("create", WHO, REVIEW)["status"] == 401, 60, lambda: "the token does not end")
+    # behind each of these the API server closes the connection
+    answers = [client.ask("create", WHO, REVIEW) for _ in range(20)]
+    assert {(answer["status"], answer["reason"]) for answer in answers} <= {(401, "Unauthorized"), (401, "")}, answers
     account.write(account.new_token())
     assert client.who()["username"] == account.user
 

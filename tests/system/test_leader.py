@@ -5,6 +5,7 @@ import collections
 import contextlib
 import datetime
 import os
+import pathlib
 import signal
 import sqlite3
 import time
@@ -92,6 +93,22 @@ class Replicas(Gateway):
     def query(self, sql):
         with contextlib.closing(sqlite3.connect(self.state / "outbox.db", timeout=30)) as database:
             return database.execute(sql).fetchall()
+
+    def freeze(self, replica):
+        """Stops it between two writes: in the midst of one it would hold the outbox, and hold up whoever follows."""
+        def between():
+            replica.signal(signal.SIGSTOP)
+            wait_for(lambda: all(file.read_text().rsplit(")", 1)[1].split()[0] == "T"
+                                 for file in pathlib.Path(f"/proc/{replica.process.pid}/task").glob("*/stat")), 10, "it to stop")
+            with contextlib.closing(sqlite3.connect(self.state / "outbox.db", timeout=0, isolation_level=None)) as database:
+                try:
+                    database.execute("BEGIN IMMEDIATE")
+                    database.execute("ROLLBACK")
+                    return True
+                except sqlite3.OperationalError:
+                    replica.signal(signal.SIGCONT)
+                    return False
+        wait_for(between, 30, "a moment between two writes")
 
     def wait_delivered(self):
         """Until all that there is was delivered, and that is on disk."""
@@ -238,10 +255,10 @@ def test_a_stopped_leader_writes_nothing_when_it_wakes_up(gateway, watcher):
     leader is held still for a moment and the old one goes on: it writes nothing, and ends with exit code 1."""
     leader, follower = gateway.pair()
     wait_more(watcher, 10)
-    leader.signal(signal.SIGSTOP)
+    gateway.freeze(leader)
     wait_for(follower.leads, 60, "the follower to lead")
     wait_more(watcher, 10)
-    follower.signal(signal.SIGSTOP)
+    gateway.freeze(follower)
     dump = "SELECT (SELECT group_concat(sequence || id) FROM events), (SELECT group_concat(cursor) FROM cursors), " \
            "(SELECT group_concat(position) FROM positions), (SELECT group_concat(key || value) FROM meta)"
     before = gateway.query(dump)
@@ -294,7 +311,7 @@ def test_the_next_leader_reports_where_the_last_one_ended(gateway, watcher, clus
 
     def reported():
         status = gateway.namespace.get("Gateway", "shop", GATEWAYS).get("status", {})
-        return status.get("phase"), *(node.get("lastEventTime", "") for node in status.get("nodes", {}).values())
+        return status.get("phase", ""), *(node.get("lastEventTime", "") for node in status.get("nodes", {}).values())
     wait_for(lambda: reported() > ("Running", "2"), 60, reported)
     wait_for(lambda: told(leader), 30, "the Event of the leader")
     assert not told(follower)

@@ -30,6 +30,7 @@ struct fixture {
     int requests, connections;
     /* the client's side */
     int answers, status, close_at;
+    bool truncated;
     int64_t retry_after_ms;
     char fault[GW_REASON_MAX], body[256], content_type[64];
     size_t body_size;
@@ -99,6 +100,7 @@ static void on_done(void *user, const struct gw_http_answer *answer)
 
     fixture->answers++;
     fixture->status = answer->status;
+    fixture->truncated = answer->truncated;
     fixture->retry_after_ms = answer->retry_after_ms;
     fixture->body_size = answer->body.size;
     snprintf(fixture->fault, sizeof(fixture->fault), "%s", answer->fault);
@@ -342,6 +344,21 @@ static void expect_fault(struct fixture *fixture, struct raw *raw, const char *w
     raw_close(raw);
 }
 
+static void a_refusal_counts_though_its_body_is_cut_off(void **state)
+{
+    struct fixture *fixture = *state;
+    struct raw raw;
+
+    raw_open(&raw, fixture->loop, "http", "HTTP/1.1 401 No\r\nContent-Length: 9\r\n\r\nabc", true);
+    target_open(fixture, (struct gw_http_options){.url = raw.url});
+    exchange(fixture, GW_HTTP_POST, NULL, "x", NULL);
+    assert_int_equal(fixture->status, 401);
+    assert_string_equal(fixture->fault, "");
+    assert_true(fixture->truncated);
+    fixture->target = gw_http_target_close(fixture->target);
+    raw_close(&raw);
+}
+
 static void faults_are_told_in_plain_words(void **state)
 {
     struct fixture *fixture = *state;
@@ -360,6 +377,9 @@ static void faults_are_told_in_plain_words(void **state)
     raw_open(&raw, fixture->loop, "http", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", true);
     target_open(fixture, (struct gw_http_options){.url = raw.url});
     expect_fault(fixture, &raw, ": connection closed in the middle of the answer");
+    raw_open(&raw, fixture->loop, "http", "HTTP/1.1 100 Continue\r\n\r\n", true);
+    target_open(fixture, (struct gw_http_options){.url = raw.url});
+    expect_fault(fixture, &raw, ": connection closed without an answer");
     raw_open(&raw, fixture->loop, "http", "SSH-2.0-nonsense\r\n", true);
     target_open(fixture, (struct gw_http_options){.url = raw.url});
     expect_fault(fixture, &raw, ": ");
@@ -579,6 +599,7 @@ int main(void)
         CASE(connections_are_reused),
         CASE(waiting_and_moving_are_told_not_done),
         CASE(wrong_options_are_refused_in_words),
+        CASE(a_refusal_counts_though_its_body_is_cut_off),
         CASE(faults_are_told_in_plain_words),
         CASE(a_kept_connection_on_which_nothing_comes_is_told_as_such),
         CASE(a_connection_the_peer_closed_is_replaced),
