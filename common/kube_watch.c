@@ -287,7 +287,7 @@ static void page_send(struct gw_kube_watch *watch, size_t objects_max,
         gw_bytes_append_text(&path, "limit=");
     if (watch->continue_.size > 0) {
         gw_bytes_append_text(&path, "&continue=");
-        gw_kube_quote(&path, gw_bytes_text(&watch->continue_));
+        gw_kube_quote(&path, watch->continue_.data);
     }
     if (watch->step == WATCH_LIST)
         page_version(watch, &path);
@@ -333,7 +333,7 @@ static void list_finish(struct gw_kube_watch *watch, const char *version)
 {
     watch_text_set(&watch->version, version);
     watch_text_clear(watch);
-    if (gw_bytes_text(&watch->version) == NULL) {
+    if (watch->version.failed) {
         watch_fail(watch, WATCH_LIST, "there is no memory", -1, false);
         return;
     }
@@ -357,7 +357,9 @@ static void list_page(struct gw_kube_watch *watch)
     if (verdict_answered(watch, verdict) || !page_meta(watch, &meta)) /* read again: the items went over it */
         return;
     watch_text_set(&watch->continue_, meta.continue_);
-    if (watch->continue_.size == 0)
+    if (watch->continue_.failed)
+        watch_fail(watch, WATCH_LIST, "there is no memory", -1, false);
+    else if (watch->continue_.size == 0)
         list_finish(watch, meta.resource_version);
     else if (watch->paused)
         watch->list_held = true;
@@ -521,7 +523,7 @@ static int watch_texts(struct gw_kube_watch *watch, const struct gw_kube_watch_o
     selector_append(&selectors, "fieldSelector", options->name, options->field_selector);
     selector_append(&selectors, "labelSelector", NULL, options->label_selector);
     watch_text_set(&watch->version, options->resource_version == NULL ? "" : options->resource_version);
-    if (gw_bytes_text(&selectors) == NULL || gw_bytes_text(&watch->version) == NULL)
+    if (gw_bytes_text(&selectors) == NULL || watch->version.failed)
         return GW_RAISE(-ENOMEM);
     watch->selectors = gw_arena_copy(&watch->arena, gw_bytes_view(&selectors));
     watch->options.path = gw_arena_copy(&watch->arena, gw_view_text(options->path));
@@ -575,7 +577,7 @@ int gw_kube_watch_know(struct gw_kube_watch *watch, const char *namespace_, cons
 
 const char *gw_kube_watch_version(const struct gw_kube_watch *watch)
 {
-    return watch->version.size == 0 ? "" : watch->version.data;
+    return watch->version.failed ? "" : watch->version.data;
 }
 
 size_t gw_kube_watch_count(const struct gw_kube_watch *watch)

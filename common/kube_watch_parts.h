@@ -61,6 +61,7 @@ int watch_take_bytes(struct gw_kube_watch *watch, struct gw_view bytes) GW_MUST_
 
 /* Empties `text`; gives large memory back; wipes what is secret. */
 void watch_text_clear(struct gw_kube_watch *watch);
+/* A C string, unless it `failed`: no memory. */
 void watch_text_set(struct gw_bytes *bytes, const char *text);
 
 /* A page or a line may be this large. etcd takes objects of 1.5 MiB, others' API servers larger ones. */

@@ -24,6 +24,7 @@ void watch_text_set(struct gw_bytes *bytes, const char *text)
 {
     gw_bytes_clear(bytes);
     gw_bytes_append_text(bytes, text);
+    (void)gw_bytes_text(bytes);
 }
 
 static int watch_bad(struct gw_kube_watch *watch, const char *words)
@@ -51,10 +52,19 @@ static int tell(struct gw_kube_watch *watch, enum gw_kube_change change, const s
     return watch->closed ? WATCH_CLOSED : 0;
 }
 
-static int tell_progress(struct gw_kube_watch *watch, const char *version)
+static int version_set(struct gw_kube_watch *watch, const char *version)
 {
     watch_text_set(&watch->version, version);
-    if (watch->options.progressed != NULL && gw_bytes_text(&watch->version) != NULL)
+    return watch->version.failed ? watch_bad(watch, "there is no memory for a version") : 0;
+}
+
+static int tell_progress(struct gw_kube_watch *watch, const char *version)
+{
+    int verdict = version_set(watch, version);
+
+    if (verdict != 0)
+        return verdict;
+    if (watch->options.progressed != NULL)
         watch->options.progressed(watch->options.user, watch->version.data);
     return watch->closed ? WATCH_CLOSED : 0;
 }
@@ -175,10 +185,13 @@ static int take_object(struct gw_kube_watch *watch, enum gw_kube_event_type type
     struct gw_kube_id id;
     enum gw_kube_news news;
     enum gw_kube_change as;
+    int verdict;
 
     if (!id_read(watch, object, &id))
         return watch_bad(watch, "the API server sent an object without a name");
-    watch_text_set(&watch->version, id.version);
+    verdict = version_set(watch, id.version);
+    if (verdict != 0)
+        return verdict;
     news = gw_kube_known_compare(watch->known, &id);
     if (type == GW_KUBE_EVENT_DELETED)
         return take_deleted(watch, news, &id, object);

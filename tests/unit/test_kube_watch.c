@@ -481,6 +481,21 @@ static void a_line_of_over_64_mebibytes_is_refused(void **state)
     assert_string_equal(user.state, "the API server sent an object of over 64 MiB; next attempt in 1 s");
 }
 
+static void nothing_is_left_of_a_version_by_the_next_one(void **state)
+{
+    GW_AUTO(user_done) struct user user = {0};
+
+    (void)state;
+    user_follow(&user, (struct gw_kube_watch_options){0});
+    bytes(EVENT("MODIFIED", META("a", "u1", "100")) EVENT("MODIFIED", META("a", "u1", "1234567")));
+    assert_string_equal(gw_kube_watch_version(user.watch), "1234567");
+    bytes(EVENT("MODIFIED", META("a", "u1", "11")));
+    assert_string_equal(gw_kube_watch_version(user.watch), "11");
+    outside.now_ms += 300000;
+    end();
+    assert_path(FOLLOW("11"));
+}
+
 static void a_watch_that_ends_in_order_goes_on_at_once_from_the_last_version(void **state)
 {
     GW_AUTO(user_done) struct user user = {0};
@@ -815,6 +830,7 @@ int main(void)
         cmocka_unit_test(events_are_compared_with_what_is_known),
         cmocka_unit_test(lines_may_be_cut_anywhere_by_the_network),
         cmocka_unit_test(a_line_of_over_64_mebibytes_is_refused),
+        cmocka_unit_test(nothing_is_left_of_a_version_by_the_next_one),
         cmocka_unit_test(a_watch_that_ends_in_order_goes_on_at_once_from_the_last_version),
         cmocka_unit_test(a_cut_in_the_middle_of_a_line_loses_nothing_and_tells_nothing_twice),
         cmocka_unit_test(a_watch_behind_a_given_version_asks_first_whether_history_is_the_same),
