@@ -12,6 +12,7 @@
 struct gw_series {
     struct gw_family *family;
     struct gw_series *previous, *next; /* in the order they were made */
+    unsigned users;                    /* who asked for it and did not remove it yet */
     char *labels;                      /* as exposed, without braces: a="x",b="y" */
     _Atomic double value;              /* histogram: sum */
     _Atomic uint64_t counts[]; /* histogram: of each bucket alone, the last is the one without bound */
@@ -49,8 +50,8 @@ GW_DEFINE_CLEANUP(struct gw_series *, series_free)
 
 static void family_free(struct gw_family *family)
 {
-    while (family->first != NULL)
-        gw_family_remove(family, family->first);
+    for (; family->first != NULL; gw_family_remove(family, family->first))
+        family->first->users = 1;
     free(family->buckets);
     free(family);
 }
@@ -172,6 +173,7 @@ struct gw_series *gw_family_series(struct gw_family *family, const char *const *
     struct gw_series **found = tsearch(series, &family->by_labels, series_compare);
     if (found == NULL)
         return NULL;
+    (*found)->users++;
     if (*found != series)
         return *found;
     family_link(family, series);
@@ -180,7 +182,7 @@ struct gw_series *gw_family_series(struct gw_family *family, const char *const *
 
 void gw_family_remove(struct gw_family *family, struct gw_series *series)
 {
-    if (family == NULL || series == NULL)
+    if (family == NULL || series == NULL || --series->users > 0)
         return;
     tdelete(series, &family->by_labels, series_compare);
     *(series->previous == NULL ? &family->first : &series->previous->next) = series->next;

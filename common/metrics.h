@@ -20,7 +20,7 @@ struct gw_family *gw_metrics_family(struct gw_metrics *metrics, enum gw_metric_k
                                     size_t buckets_count);
 /* The series with these label values (copied), made at 0 if new. Values in the order of the label names. */
 struct gw_series *gw_family_series(struct gw_family *family, const char *const *values);
-/* Takes the series out of the exposition; the pointer is dead. */
+/* The pointer is dead. Whoever asked for the series last takes it out of the exposition. */
 void gw_family_remove(struct gw_family *family, struct gw_series *series);
 
 void gw_series_add(struct gw_series *series, double value);     /* counter, gauge */

@@ -231,6 +231,7 @@ static void on_message(void *user, struct gw_view bytes)
         link_tell_started(link);
     if (received.kind == GWC_RECEIVED_NOTICE)
         link_tell_notice(link, received.warning, received.notice);
+    gwc_received_done(&received);
     gw_rpc_stream_credit(link->stream, 1);
 }
 

@@ -65,12 +65,19 @@ static void stream_set_trouble(struct gwc_stream *stream, enum gwc_stream_state 
     stream->trouble_ms = gw_clock_realtime_ms();
 }
 
+static double runs(enum gwc_stream_state state)
+{
+    return state == GWC_STREAM_RUNNING ? 1 : 0;
+}
+
 static void stream_set(struct gwc_stream *stream, enum gwc_stream_state state, const char *message)
 {
     bool same = stream->state == state && strcmp(stream->message, message) == 0;
 
     if (stream->state != state)
         stream->since_ms = gw_clock_realtime_ms();
+    /* added, not set: a renamed key has two streams for a moment, which share the series */
+    gw_series_add(stream->running_series, runs(state) - runs(stream->state));
     stream->state = state;
     snprintf(stream->message, sizeof(stream->message), "%s", message);
     stream_set_trouble(stream, state, message);
@@ -82,7 +89,6 @@ static void stream_set(struct gwc_stream *stream, enum gwc_stream_state state, c
                                                             : GW_LOG_DEBUG;
     gw_log(level, "event source", "source", gwc_stream_key(stream), "state", gwc_stream_state_names[state],
            "reason", message[0] != '\0' ? message : NULL, NULL);
-    gw_series_set(stream->running_series, state == GWC_STREAM_RUNNING ? 1 : 0);
     if (stream->context->changed != NULL)
         stream->context->changed(stream->context->user, stream);
 }
@@ -540,6 +546,7 @@ struct gwc_stream *gwc_stream_free(struct gwc_stream *stream)
     gwc_link_abandon(stream->link);
     gw_timer_close(stream->timer);
     gw_timer_close(stream->settle_timer);
+    gw_series_add(stream->running_series, -runs(stream->state));
     gw_family_remove(stream->context->events, stream->events_series);
     gw_family_remove(stream->context->running, stream->running_series);
     gw_family_remove(stream->context->restarts, stream->restarts_series);

@@ -320,6 +320,23 @@ def test_a_source_may_be_renamed(gateway, watcher):
     assert watcher.wait_events(1)[0]["subject"] == "new"
 
 
+def test_a_key_may_get_its_type_in_front(gateway, watcher):
+    """`orders` becomes `webhook.orders`, and back: another key of the same source. For a moment there are both, under one name."""
+    port = free_port()
+    gateway.spec["spec"]["servers"] = gateway.spec["spec"]["servers"][1:]
+    gateway.watch("w", watcher.url).write_sources({"orders": webhook(port)})
+    gateway.up(servers=["webhook"])
+    for events, key in enumerate(("webhook.orders", "orders", "webhook.orders"), 1):
+        before = gateway.source("orders" if key != "orders" else "webhook.orders")
+        gateway.write_sources({key: webhook(port)})
+        gateway.wait_running(key, seconds=SOON)
+        wait_for(lambda: not gateway.source(before["key"]), SOON, "the old one to go")
+        assert post(port, "/orders")[0] == 200
+        assert watcher.wait_events(events)[-1]["subject"] == "orders"
+        wait_for(lambda: gateway.metric("gateway_source_running", source="orders") == 1 and
+                 gateway.metric("gateway_source_events_total", source="orders") == events, SOON, lambda: gateway.get("/metrics")[1])
+
+
 def test_an_edit_may_move_endpoints_on(gateway, watcher):
     """One edit gives a source the endpoint that another one leaves: both run soon, each with its new one."""
     port = free_port()

@@ -101,6 +101,8 @@ static void the_same_name_and_values_are_the_same_series_until_removed(void **st
     for (int i = 0; i < 100; i++)
         if (i != 0 && i != 50)
             gw_family_remove(family, series[i]);
+    written_is(metrics, "# HELP g G.\n# TYPE g gauge\ng{n=\"s0\"} 0\ng{n=\"s42\"} 42\ng{n=\"s50\"} 50\n");
+    gw_family_remove(family, series[42]); /* it was asked for twice */
     written_is(metrics, "# HELP g G.\n# TYPE g gauge\ng{n=\"s0\"} 0\ng{n=\"s50\"} 50\n");
     gw_family_remove(family, series[0]);
     gw_family_remove(family, series[50]);
