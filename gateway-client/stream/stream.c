@@ -342,7 +342,7 @@ static void stream_valid(struct gwc_stream *stream, enum gwc_contract contract)
 static void stream_refused(struct gwc_stream *stream, const char *words, const char *holder)
 {
     stream_set_held_by(stream, holder);
-    if (stream->link != NULL && !stream->link_ending) {
+    if (stream->link != NULL && !stream->link_ending && !stream->restart_wanted) {
         stream_set_refused(stream, words); /* the last good one keeps running */
         stream_wait(stream, &stream->invalid);
     } else {
@@ -474,6 +474,7 @@ int gwc_stream_update(struct gwc_stream *stream, struct gwc_server *server, cons
     GW_TRY(gwc_configuration_copy(&stream->candidate, server, source));
     stream->validation = gwc_validation_cancel(stream->validation); /* it asked about an older candidate */
     stream_set_held_by(stream, NULL);
+    stream->restart_wanted |= stream->stopping && stream->link != NULL; /* told to go: it cannot stay */
     stream->stopping = false;
     gw_backoff_reset(&stream->failing);
     gw_backoff_reset(&stream->invalid);

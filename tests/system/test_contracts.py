@@ -56,6 +56,34 @@ ERAS = {  # contract that is found out -> what a server of that year accepts in 
 }
 
 
+def test_a_source_that_comes_back_wrong_while_it_still_goes_is_cut_off(gateway, serve, pb):
+    """The gateway-server does not listen to the half-close of a source that is removed. Before its time to go is over the source is
+    there again, with a configuration that is refused: the old stream is not taken for a running one."""
+    ended = threading.Event()
+
+    class Eventing(pb.v1.EventingServicer):
+        def Validate(self, request, context):
+            return pb.v1.Validation(problems=[pb.v1.Problem(path="bad", message="it is bad")] * (b"bad" in request.config))
+
+        def Stream(self, requests, context):
+            gone = threading.Event()
+            context.add_callback(gone.set)
+            yield pb.v1.StreamResponse(started=pb.v1.Started())
+            gone.wait()
+            ended.set()
+
+    use(gateway, deaf=serve(lambda server: pb.v1.add_EventingServicer_to_server(Eventing(), server))).write_spec()
+    gateway.write_sources({"deaf.a": {"n": 1}})
+    gateway.client()
+    gateway.wait_running("deaf.a")
+    gateway.write_sources({})
+    wait_for(lambda: "sources=0" in gateway.processes["client"].text(), SOON, "the edit")
+    gateway.write_sources({"deaf.a": {"bad": 1}})
+    assert ended.wait(10 * SLOW)
+    wait_for(lambda: gateway.source("deaf.a")["state"] == "invalid", SOON, lambda: gateway.source("deaf.a"))
+    assert "it is bad" in gateway.source("deaf.a")["message"]
+
+
 @pytest.mark.parametrize("said", ["auto", "as it is"])
 @pytest.mark.parametrize("contract", ERAS)
 def test_gateway_servers_of_argo(gateway, watcher, serve, pb, contract, said):
