@@ -10,6 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The Gateway, or the ConfigMap of its event sources. */
+struct document {
+    struct check *check;
+    struct gwc_origin *origin;
+    bool heard; /* it said something: what it is, or why it says nothing */
+};
+
 struct check {
     struct gwc_origins origins;
     int64_t timeout_ms;
@@ -17,7 +24,8 @@ struct check {
     struct gw_loop *loop;
     struct gw_timer *timer;
     struct gw_kube *kube;
-    struct gwc_origin *gateway_origin, *sources_origin;
+    bool late; /* the timer's word */
+    struct document gateway, event_sources;
     struct gw_rpc_client *rpc;
     struct gwc_spec *spec;
     struct gwc_sources *sources;
@@ -82,10 +90,10 @@ static int check_ask(struct check *check, const struct gwc_source *source, struc
 {
     struct gw_reason reason = {""};
     struct gwc_validation *validation;
-    struct gw_rpc_channel *channel = gwc_server_channel(server, &reason);
+    struct question *question = calloc(1, sizeof(*question));
     struct gwc_validation_options options = {
         .loop = check->loop,
-        .channel = channel,
+        .channel = gwc_server_hold(server, &reason),
         .contract = gwc_server_spec(server)->contract,
         .gateway = check->spec->name,
         .namespace_ = check->spec->namespace_,
@@ -93,15 +101,17 @@ static int check_ask(struct check *check, const struct gwc_source *source, struc
         .deadline_ms = check->timeout_ms,
     };
 
-    if (channel == NULL) {
-        print_problem(gwc_origin_label(check->gateway_origin), 0, gwc_server_spec(server)->address,
+    if (question == NULL) {
+        gwc_channel_unref(options.channel);
+        return GW_RAISE(-ENOMEM);
+    }
+    if (options.channel == NULL) {
+        free(question);
+        print_problem(gwc_origin_label(check->gateway.origin), 0, gwc_server_spec(server)->address,
                       reason.text);
         check->problems++;
         return 0;
     }
-    struct question *question = calloc(1, sizeof(*question));
-    if (question == NULL)
-        return GW_RAISE(-ENOMEM);
     *question = (struct question){check, source};
     int fault = gwc_validation_begin(&validation, &options, on_validated, question);
     if (fault < 0)
@@ -111,9 +121,8 @@ static int check_ask(struct check *check, const struct gwc_source *source, struc
     return fault;
 }
 
-static int check_online(struct check *check)
+static int check_ask_all(struct check *check)
 {
-    GW_TRY(gw_rpc_client_open(&check->rpc));
     check->servers = calloc(check->spec->servers_count + 1, sizeof(*check->servers));
     if (check->servers == NULL)
         return GW_RAISE(-ENOMEM);
@@ -125,17 +134,34 @@ static int check_online(struct check *check)
                 GW_TRY(check_ask(check, &check->sources->items[i], check->servers[j]));
                 break;
             }
-    if (check->waiting > 0)
-        gw_loop_run(check->loop);
     return 0;
+}
+
+/* Every question is waited for, also when another one could not be asked: each has its deadline. */
+static int check_online(struct check *check)
+{
+    GW_TRY(gw_rpc_client_open(&check->rpc));
+    int fault = check_ask_all(check);
+    while (check->waiting > 0)
+        gw_loop_run(check->loop);
+    return fault;
 }
 
 /* ---- the documents ---- */
 
 static void on_heard(void *user)
 {
+    struct document *document = user;
+
+    document->heard = true;
+    gw_loop_stop(document->check->loop);
+}
+
+static void on_late(void *user)
+{
     struct check *check = user;
 
+    check->late = true;
     gw_loop_stop(check->loop);
 }
 
@@ -160,13 +186,13 @@ static int check_kube(struct check *check)
     return GWC_ORIGIN_BAD;
 }
 
-/* Opens it, and waits until it says something: what it is, or why it says nothing. */
-static int check_origin(struct check *check, const struct gwc_origin_name *name,
-                        struct gwc_origin **ret_origin)
+/* Opens it, and waits until it says something. */
+static int check_origin(struct check *check, const struct gwc_origin_name *name, struct document *document)
 {
     struct gwc_origin_options options = {
-        .loop = check->loop, .changed = on_heard, .told = on_heard, .user = check};
+        .loop = check->loop, .changed = on_heard, .told = on_heard, .user = document};
 
+    document->check = check;
     if (name->kind != GWC_ORIGIN_FILE) {
         int opened = check_kube(check);
         if (opened != 0)
@@ -174,11 +200,13 @@ static int check_origin(struct check *check, const struct gwc_origin_name *name,
         options.kube = check->kube;
         options.namespace_ = check_namespace(check);
     }
-    GW_TRY(gwc_origin_open(ret_origin, name, &options));
+    GW_TRY(gwc_origin_open(&document->origin, name, &options));
     if (name->kind == GWC_ORIGIN_FILE)
         return 0;
+    check->late = false;
     gw_timer_start(check->timer, check->timeout_ms);
-    gw_loop_run(check->loop);
+    while (!document->heard && !check->late)
+        gw_loop_run(check->loop);
     gw_timer_stop(check->timer);
     return 0;
 }
@@ -201,12 +229,12 @@ static int check_read(struct check *check, const struct gwc_origin *origin, int 
 static int check_gateway(struct check *check)
 {
     GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
-    int opened = check_origin(check, &check->origins.gateway, &check->gateway_origin);
+    int opened = check_origin(check, &check->origins.gateway, &check->gateway);
 
     if (opened != 0)
         return opened;
-    int read = gwc_origin_read_spec(check->gateway_origin, &check->spec, &problems);
-    return check_read(check, check->gateway_origin, read, &problems);
+    int read = gwc_origin_read_spec(check->gateway.origin, &check->spec, &problems);
+    return check_read(check, check->gateway.origin, read, &problems);
 }
 
 static int check_sources(struct check *check)
@@ -215,23 +243,23 @@ static int check_sources(struct check *check)
     struct gwc_origin_name *name = &check->origins.event_sources;
 
     if (!check->origins.event_sources_given && !gwc_origin_of_spec(name, check->spec)) {
-        print_problem(gwc_origin_label(check->gateway_origin), 0, "spec.eventSource",
+        print_problem(gwc_origin_label(check->gateway.origin), 0, "spec.eventSource",
                       "missing: the ConfigMap of the event sources, because --event-sources names none");
         check->problems++;
         return GWC_ORIGIN_BAD;
     }
-    int opened = check_origin(check, name, &check->sources_origin);
+    int opened = check_origin(check, name, &check->event_sources);
     if (opened != 0)
         return opened;
-    int read = gwc_origin_read_sources(check->sources_origin, check->spec, &check->sources, &problems);
-    return check_read(check, check->sources_origin, read, &problems);
+    int read = gwc_origin_read_sources(check->event_sources.origin, check->spec, &check->sources, &problems);
+    return check_read(check, check->event_sources.origin, read, &problems);
 }
 
 /* Verdict GWC_ORIGIN_BAD: problems were printed, and no more can be checked. */
 static int check_documents(struct check *check)
 {
     GW_TRY(gw_loop_open(&check->loop));
-    GW_TRY(gw_timer_open(&check->timer, check->loop, on_heard, check));
+    GW_TRY(gw_timer_open(&check->timer, check->loop, on_late, check));
     int read = check_gateway(check);
     return read != 0 ? read : check_sources(check);
 }
@@ -243,8 +271,8 @@ static void check_close(struct check *check)
             gwc_server_unref(check->servers[i]);
     free(check->servers);
     gw_rpc_client_close(check->rpc);
-    gwc_origin_close(check->gateway_origin);
-    gwc_origin_close(check->sources_origin);
+    gwc_origin_close(check->gateway.origin);
+    gwc_origin_close(check->event_sources.origin);
     gw_kube_close(check->kube);
     gw_timer_close(check->timer);
     gw_loop_close(check->loop);

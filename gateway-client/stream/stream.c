@@ -377,7 +377,6 @@ static void stream_attempt(struct gwc_stream *stream)
 {
     const struct gwc_configuration *asked = stream->candidate.there ? &stream->candidate : &stream->current;
     struct gw_reason reason = {"no memory left"};
-    struct gw_rpc_channel *channel = gwc_server_channel(asked->server, &reason);
     bool runs = stream->link != NULL;
 
     gw_timer_stop(stream->timer);
@@ -387,15 +386,16 @@ static void stream_attempt(struct gwc_stream *stream)
         stream_set(stream, GWC_STREAM_VALIDATING, "");
     struct gwc_validation_options options = {
         .loop = stream->context->loop,
-        .channel = channel,
+        .channel = gwc_server_hold(asked->server, &reason),
         .contract = gwc_server_spec(asked->server)->contract,
         .gateway = stream->context->gateway,
         .namespace_ = stream->context->namespace_,
         .source = &asked->source,
         .deadline_ms = VALIDATE_DEADLINE_MS,
     };
-    int fault =
-        channel == NULL ? -EINVAL : gwc_validation_begin(&stream->validation, &options, on_validated, stream);
+    int fault = options.channel == NULL
+                    ? -EINVAL
+                    : gwc_validation_begin(&stream->validation, &options, on_validated, stream);
     if (fault == 0)
         return;
     if (runs)

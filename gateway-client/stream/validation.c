@@ -28,6 +28,7 @@ struct gwc_validation {
 
 static void validation_free(struct gwc_validation *validation)
 {
+    gwc_channel_unref(validation->options.channel);
     gw_problems_done(&validation->problems);
     gw_arena_done(&validation->arena);
     free(validation);
@@ -106,8 +107,8 @@ static int ask_v1(struct gwc_validation *validation)
     request.type = (char *)(uintptr_t)source->type;
     request.name = (char *)(uintptr_t)source->name;
     request.config = (ProtobufCBinaryData){source->config.size, (uint8_t *)(uintptr_t)source->config.data};
-    return gw_rpc_call(validation->options.channel, "/gateway.v1.Eventing/Validate", &request.base,
-                       validation->options.deadline_ms, on_reply, validation);
+    return gw_rpc_call(gwc_channel_rpc(validation->options.channel), "/gateway.v1.Eventing/Validate",
+                       &request.base, validation->options.deadline_ms, on_reply, validation);
 }
 
 static int ask_argo(struct gwc_validation *validation)
@@ -119,8 +120,8 @@ static int ask_argo(struct gwc_validation *validation)
     request.name = (char *)(uintptr_t)source->name;
     request.value = (ProtobufCBinaryData){source->config.size, (uint8_t *)(uintptr_t)source->config.data};
     request.type = (char *)(uintptr_t)(validation->asking == GWC_CONTRACT_ARGO_011 ? "v0.10" : source->type);
-    return gw_rpc_call(validation->options.channel, "/gateways.Eventing/ValidateEventSource", &request.base,
-                       validation->options.deadline_ms, on_reply, validation);
+    return gw_rpc_call(gwc_channel_rpc(validation->options.channel), "/gateways.Eventing/ValidateEventSource",
+                       &request.base, validation->options.deadline_ms, on_reply, validation);
 }
 
 /* generic.Eventing has no validation: nothing is asked, the start will tell. */
@@ -200,8 +201,10 @@ int gwc_validation_begin(struct gwc_validation **ret_validation, const struct gw
 {
     struct gwc_validation *validation = calloc(1, sizeof(*validation));
 
-    if (validation == NULL)
+    if (validation == NULL) {
+        gwc_channel_unref(options->channel);
         return GW_RAISE(-ENOMEM);
+    }
     int fault = validation_copy(validation, options);
     if (fault != 0) {
         validation_free(validation);
@@ -218,8 +221,10 @@ int gwc_validation_begin(struct gwc_validation **ret_validation, const struct gw
 
 struct gwc_validation *gwc_validation_cancel(struct gwc_validation *validation)
 {
-    if (validation != NULL)
-        validation->cancelled = true; /* the answer still comes, and frees it */
+    if (validation == NULL)
+        return NULL;
+    validation->cancelled = true; /* the answer still comes, and frees it */
+    validation->options.channel = gwc_channel_unref(validation->options.channel);
     return NULL;
 }
 

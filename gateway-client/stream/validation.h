@@ -3,8 +3,8 @@
 #define GWC_VALIDATION_H
 
 #include "common/loop.h"
-#include "common/rpc_client.h"
 #include "gateway-client/spec/sources.h"
+#include "gateway-client/stream/server.h"
 
 enum gwc_validity {
     GWC_VALID,
@@ -32,14 +32,14 @@ struct gwc_validation;
 
 struct gwc_validation_options {
     struct gw_loop *loop;
-    struct gw_rpc_channel *channel;
-    enum gwc_contract contract; /* AUTO: ours first, then Argo's, then generic */
+    struct gwc_channel *channel; /* held: taken over, also by a begin that fails */
+    enum gwc_contract contract;  /* AUTO: ours first, then Argo's, then generic */
     const char *gateway, *namespace_;
     const struct gwc_source *source;
     int64_t deadline_ms; /* of each question */
 };
 
-/* Everything is copied. `done` runs on the loop, exactly once, never from within this call. Loop thread. */
+/* Everything else is copied. `done` runs on the loop, exactly once, never from within this call. Loop thread. */
 int gwc_validation_begin(struct gwc_validation **ret_validation, const struct gwc_validation_options *options,
                          void (*done)(void *user, const struct gwc_validated *validated),
                          void *user) GW_MUST_CHECK;
