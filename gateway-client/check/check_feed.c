@@ -300,7 +300,12 @@ int gwc_feed_next(struct gwc_feed *feed, int64_t until_ms, enum gwc_feed_kind *r
     return 0;
 }
 
-/* ---- waiting ---- */
+/* ---- waiting: the time ends also while messages keep coming ---- */
+
+static bool goes_on(enum gwc_feed_kind kind, int64_t until_ms)
+{
+    return kind != GWC_FEED_ENDED && kind != GWC_FEED_SILENCE && gw_clock_monotonic_ms() < until_ms;
+}
 
 int gwc_feed_await_running(struct gwc_feed *feed, bool *ret_runs)
 {
@@ -308,7 +313,7 @@ int gwc_feed_await_running(struct gwc_feed *feed, bool *ret_runs)
     int64_t began_ms = gw_clock_monotonic_ms(), until_ms = gwc_check_until(check);
     enum gwc_feed_kind kind = GWC_FEED_OTHER;
 
-    while (feed->starts == 0 && feed->events == 0 && kind != GWC_FEED_ENDED && kind != GWC_FEED_SILENCE)
+    while (feed->starts == 0 && feed->events == 0 && goes_on(kind, until_ms))
         GW_TRY(gwc_feed_next(feed, until_ms, &kind));
     *ret_runs = !feed->ended && (feed->starts > 0 || feed->events > 0);
     if (feed->starts > 0)
@@ -320,7 +325,7 @@ int gwc_feed_await_events(struct gwc_feed *feed, uint64_t count, int64_t until_m
 {
     enum gwc_feed_kind kind = GWC_FEED_OTHER;
 
-    while (feed->events < count && kind != GWC_FEED_ENDED && kind != GWC_FEED_SILENCE)
+    while (feed->events < count && goes_on(kind, until_ms))
         GW_TRY(gwc_feed_next(feed, until_ms, &kind));
     *ret_came = feed->events >= count;
     return 0;
@@ -331,7 +336,7 @@ int gwc_feed_await_end(struct gwc_feed *feed, int64_t until_ms, bool *ret_ended)
     enum gwc_feed_kind kind = GWC_FEED_OTHER;
 
     feed->acknowledging = false;
-    while (kind != GWC_FEED_ENDED && kind != GWC_FEED_SILENCE)
+    while (goes_on(kind, until_ms))
         GW_TRY(gwc_feed_next(feed, until_ms, &kind));
     *ret_ended = feed->ended;
     return 0;
