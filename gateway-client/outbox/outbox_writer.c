@@ -461,7 +461,8 @@ static void writer_take(struct outbox_writer *writer)
 
     writer->closing = outbox->closing;
     outbox->flush = false;
-    if (!writer->items_held) {
+    /* None are no reason to wait: appends that fail would keep out what makes room for them. */
+    if (!writer->items_held || writer->items.count == 0) {
         struct outbox_items empty = writer->items;
         writer->items = outbox->items;
         outbox->items = empty;

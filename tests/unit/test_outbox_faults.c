@@ -22,14 +22,25 @@
 #include <unistd.h>
 
 enum { EVENTS = 24, PARCELS = 6, PARCEL_EVENTS = EVENTS / PARCELS, WAIT_MS = 30000, SWEEP_MAX = 20000 };
+/* A disk that is full has this room left for each transaction. */
+enum { FAULT_ROOM = 256 << 10 };
 
 /* ---- the fault ---- */
 
-enum kind { FAULT_MEMORY = 1, FAULT_OPEN, FAULT_WRITE, FAULT_SYNC, FAULT_TRUNCATE, FAULT_ANY_FILE };
+enum kind {
+    FAULT_MEMORY = 1,
+    FAULT_OPEN,
+    FAULT_WRITE,
+    FAULT_LARGE,
+    FAULT_SYNC,
+    FAULT_TRUNCATE,
+    FAULT_ANY_FILE
+};
 static _Atomic int fault_kind; /* 0: none */
 static _Atomic long fault_countdown;
 static _Atomic bool fault_kills, fault_fired;
 static _Atomic bool fault_lasts; /* this call and all that follow */
+static _Atomic size_t unsynced;  /* bytes written since the last sync, or the last write that failed */
 
 static void fault_arm(enum kind kind, long n, bool kills)
 {
@@ -109,6 +120,7 @@ int __wrap_ftruncate64(int descriptor, off_t size)
 /* SQLite calls fdatasync() directly, so this one is taken by its name. */
 int fdatasync(int descriptor)
 {
+    unsynced = 0;
     if (fault_now(FAULT_SYNC)) {
         errno = EIO;
         return -1;
@@ -135,9 +147,18 @@ static int shim_open(const char *path, int flags, int mode)
     return openat(AT_FDCWD, path, flags, mode);
 }
 
+static bool write_fails(size_t size)
+{
+    bool large = atomic_fetch_add(&unsynced, size) + size > FAULT_ROOM;
+    bool fails = fault_now(FAULT_WRITE) || (large && fault_now(FAULT_LARGE));
+    if (fails)
+        unsynced = 0;
+    return fails;
+}
+
 static ssize_t shim_pwrite(int descriptor, const void *data, size_t size, off_t offset)
 {
-    if (fault_now(FAULT_WRITE)) {
+    if (write_fails(size)) {
         /* Half of it gets there, as on a disk that fills up, or when the power goes. */
         ssize_t written = pwrite(descriptor, data, size / 2, offset);
         if (fault_kills)
@@ -591,6 +612,83 @@ static void a_disk_that_is_full_for_a_while_holds_events_and_says_so(void **stat
     free(scene);
 }
 
+/* The first number of the answer, read beside whoever runs. */
+static int file_number(struct scene *scene, const char *sql)
+{
+    sqlite3 *database = NULL;
+    sqlite3_stmt *statement = NULL;
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/outbox.db", scene->directory);
+    assert_int_equal(sqlite3_open_v2(path, &database, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(database, sql, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    int number = sqlite3_column_int(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(database);
+    return number;
+}
+
+static void wait_for_number(struct scene *scene, const char *sql, int wanted)
+{
+    int64_t until_ms = gw_clock_monotonic_ms() + WAIT_MS;
+    int number;
+    while ((number = file_number(scene, sql)) != wanted) {
+        if (gw_clock_monotonic_ms() > until_ms)
+            fail_msg("%s: still %d", sql, number);
+        usleep(5000);
+    }
+}
+
+static void parcel_enlarge(struct parcel *parcel)
+{
+    static const char data[2 * FAULT_ROOM];
+    const struct gw_event_fields fields = {.id = gw_view_text("large"),
+                                           .source = gw_view_text("urn:shop"),
+                                           .type = gw_view_text("t"),
+                                           .data = gw_view(data, sizeof(data))};
+    gw_event_unref(parcel->events[0]);
+    parcel->events[0] = gw_event_new(&fields);
+}
+
+static void a_delivery_makes_room_on_a_full_disk(void **state)
+{
+    struct scene *scene = __real_calloc(1, sizeof(*scene));
+    struct parcel *last = &scene->parcels[PARCELS - 1];
+    uint64_t cursor = 0;
+    size_t retries = 0;
+
+    (void)state;
+    scene_open(scene, false);
+    outbox_must(scene);
+    assert_int_equal(watcher_open(scene, &cursor, &retries), 0);
+    parcels_make(scene, -1);
+    parcel_enlarge(last);
+    for (struct parcel *parcel = scene->parcels; parcel < last; parcel++) {
+        parcel_send(scene, parcel);
+        wait_for(scene, NULL, &parcel->answer);
+    }
+    fault_lasts = true;
+    fault_arm(FAULT_LARGE, 1, false);
+    parcel_send(scene, last);
+    wait_for(scene, &scene->pressed, NULL);
+
+    struct gwc_progress retry = {.outcome = GWC_RETRY, .sequence = 3, .attempts = 1, .reason = "HTTP 503"};
+    gwc_outbox_progress(scene->outbox, "w", &retry);
+    gwc_outbox_cursor(scene->outbox, "w", EVENTS - PARCEL_EVENTS);
+    wait_for_number(scene, "SELECT cursor FROM cursors", EVENTS - PARCEL_EVENTS);
+    wait_for_number(scene, "SELECT count(*) FROM retries", 1);
+    wait_for_number(scene, "SELECT count(*) FROM events", 1);
+    assert_int_equal(last->answer, 0);
+
+    fault_disarm();
+    wait_for(scene, NULL, &last->answer);
+    assert_int_equal(last->answer, 1);
+    wait_for(scene, &scene->relieved, NULL);
+    scene_close(scene);
+    free(scene);
+}
+
 /* ---- killed ---- */
 
 static void child_main(struct scene *scene, long n, int pipe)
@@ -720,6 +818,7 @@ int main(void)
         ALONE(what_was_acknowledged_survives_a_kill_at_every_write),
         SHARED(what_was_acknowledged_survives_a_kill_at_every_write),
         ALONE(a_disk_that_is_full_for_a_while_holds_events_and_says_so),
+        ALONE(a_delivery_makes_room_on_a_full_disk),
         ALONE(every_failing_open_is_survived),
         SHARED(every_failing_open_is_survived),
         ALONE(every_failing_write_is_survived),
