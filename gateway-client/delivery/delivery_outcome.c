@@ -91,7 +91,7 @@ void delivery_item_delivered(struct gwc_delivery *delivery, struct delivery_item
                                     .attempts = item->attempts,
                                     .first_attempt_ms = item->first_attempt_ms};
 
-    /* the cursor says it for all that never failed */
+    /* The cursor says it for all that never failed. What cannot be noted is delivered again after a restart. */
     if (item->had_retry)
         gwc_outbox_progress(delivery->outbox, delivery->spec->name, &progress);
     delivery_forget_retry(delivery, item);
@@ -101,6 +101,20 @@ void delivery_item_delivered(struct gwc_delivery *delivery, struct delivery_item
     delivery->stats.delivered++;
     delivery_settle(delivery, item);
     delivery_item_drop(delivery, item);
+}
+
+/* As if the attempts had no end. */
+static int64_t item_backoff_ms(const struct gwc_delivery *delivery, const struct delivery_item *item)
+{
+    const struct gwc_retry_spec *retry = &delivery->spec->retry;
+    struct gw_backoff backoff = {
+        .policy = {.initial_ms = GW_MAX(retry->initial_ns / GW_NS_PER_MS, 1),
+                   .factor = retry->factor >= 1 ? retry->factor : 1,
+                   .max_ms = GW_MAX(retry->max_ns / GW_NS_PER_MS, 1)},
+        .attempt = item->attempts - 1,
+    };
+
+    return gw_backoff_next_ms(&backoff, gw_random_u64());
 }
 
 void delivery_item_given_up(struct gwc_delivery *delivery, struct delivery_item *item, int status,
@@ -115,7 +129,12 @@ void delivery_item_given_up(struct gwc_delivery *delivery, struct delivery_item 
                                     .status = status,
                                     .reason = reason};
 
-    gwc_outbox_progress(delivery->outbox, delivery->spec->name, &progress);
+    if (!gwc_outbox_progress(delivery->outbox, delivery->spec->name, &progress)) {
+        /* A dead letter that is not noted would be lost: the event keeps its place, and is tried once more. */
+        item->due_ms = gw_clock_monotonic_ms() + item_backoff_ms(delivery, item);
+        delivery_heap_push(&delivery->waiting, item);
+        return;
+    }
     delivery_forget_retry(delivery, item);
     gw_series_add(delivery->meter.ends[kept ? DELIVERY_END_DEAD : DELIVERY_END_DROPPED], 1);
     if (kept)
@@ -133,13 +152,7 @@ static int64_t item_wait_ms(const struct gwc_delivery *delivery, const struct de
                             int64_t retry_after_ms)
 {
     const struct gwc_retry_spec *retry = &delivery->spec->retry;
-    struct gw_backoff backoff = {
-        .policy = {.initial_ms = GW_MAX(retry->initial_ns / GW_NS_PER_MS, 1),
-                   .factor = retry->factor >= 1 ? retry->factor : 1,
-                   .max_ms = GW_MAX(retry->max_ns / GW_NS_PER_MS, 1)},
-        .attempt = item->attempts - 1,
-    };
-    int64_t wait_ms = gw_backoff_next_ms(&backoff, gw_random_u64());
+    int64_t wait_ms = item_backoff_ms(delivery, item);
 
     if (retry->attempts_max > 0 && item->attempts >= retry->attempts_max)
         return -1;
@@ -177,10 +190,12 @@ static void item_wait(struct gwc_delivery *delivery, struct delivery_item *item,
                                     .next_attempt_ms = gw_clock_realtime_ms() + wait_ms,
                                     .reason = reason};
 
-    gwc_outbox_progress(delivery->outbox, delivery->spec->name, &progress);
-    item->had_retry = true;
+    /* Not noted: it keeps its place, and the cursor stays in front of it. */
+    if (gwc_outbox_progress(delivery->outbox, delivery->spec->name, &progress)) {
+        item->had_retry = true;
+        delivery_settle(delivery, item);
+    }
     item->due_ms = gw_clock_monotonic_ms() + wait_ms;
-    delivery_settle(delivery, item);
     delivery_heap_push(&delivery->waiting, item);
 }
 

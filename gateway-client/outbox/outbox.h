@@ -125,7 +125,9 @@ struct gwc_progress {
     int status;         /* HTTP status, 0 none: for dead letters */
     const char *reason; /* copied */
 };
-void gwc_outbox_progress(struct gwc_outbox *outbox, const char *watcher, const struct gwc_progress *progress);
+/* False: there is no room to note it (no memory, or too much waits for a file that cannot be written). What is a retry or a
+ * dead letter is handed in again then, and until it is noted no cursor passes it. */
+bool gwc_outbox_progress(struct gwc_outbox *outbox, const char *watcher, const struct gwc_progress *progress);
 /* Everything up to `cursor` is done, or recorded as retry or dead letter. Never goes back. */
 void gwc_outbox_cursor(struct gwc_outbox *outbox, const char *watcher, uint64_t cursor);
 

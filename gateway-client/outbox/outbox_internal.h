@@ -99,7 +99,6 @@ int outbox_epoch_check(struct outbox_writer *writer) GW_MUST_CHECK;
 /* A watcher that was seen since we opened; never freed before the end, so that items may point to it. */
 struct outbox_watcher {
     struct outbox_watcher *next;
-    uint64_t cursor_limit;      /* a retry that could not be noted lies behind it: the cursor may not pass */
     uint64_t cursor_generation; /* of the items in which `cursor_item` is its cursor */
     size_t cursor_item;
     _Atomic uint64_t dead;

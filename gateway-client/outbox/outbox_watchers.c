@@ -87,39 +87,35 @@ static struct outbox_item *item_add(struct gwc_outbox *outbox, enum outbox_item_
     return item;
 }
 
-static void progress_add(struct gwc_outbox *outbox, struct outbox_watcher *watcher,
+static bool progress_add(struct gwc_outbox *outbox, struct outbox_watcher *watcher,
                          const struct gwc_progress *progress)
 {
     struct outbox_item *item = item_add(outbox, OUTBOX_ITEM_PROGRESS, watcher);
-    if (item == NULL) {
-        /* What is not noted must be found again: the cursor stays in front of it, and after a restart it is delivered. */
-        if (progress->outcome == GWC_RETRY || progress->outcome == GWC_DEAD)
-            watcher->cursor_limit = GW_MIN(watcher->cursor_limit, progress->sequence - 1);
-        return;
-    }
+    if (item == NULL)
+        return false;
     item->progress = *progress;
     item->progress.reason = NULL;
     if (progress->reason != NULL)
         snprintf(item->reason, sizeof(item->reason), "%s", progress->reason);
+    return true;
 }
 
-void gwc_outbox_progress(struct gwc_outbox *outbox, const char *name, const struct gwc_progress *progress)
+bool gwc_outbox_progress(struct gwc_outbox *outbox, const char *name, const struct gwc_progress *progress)
 {
     /* Nothing is written of an event that went out at the first attempt: the cursor passes it. */
     if ((progress->outcome == GWC_DELIVERED || progress->outcome == GWC_DROPPED) && !progress->had_retry)
-        return;
+        return true;
     pthread_mutex_lock(&outbox->lock);
     struct outbox_watcher *watcher = watcher_find(outbox, name);
-    if (watcher != NULL)
-        progress_add(outbox, watcher, progress);
+    bool noted = watcher == NULL || progress_add(outbox, watcher, progress);
     pthread_mutex_unlock(&outbox->lock);
+    return noted;
 }
 
 static void cursor_set(struct gwc_outbox *outbox, struct outbox_watcher *watcher, uint64_t cursor)
 {
     struct outbox_item *item;
 
-    cursor = GW_MIN(cursor, watcher->cursor_limit);
     if (watcher->cursor_generation == outbox->items_generation) {
         item = &outbox->items.items[watcher->cursor_item];
         item->progress.sequence = GW_MAX(item->progress.sequence, cursor);
@@ -152,7 +148,6 @@ static struct outbox_watcher *watcher_new(struct gwc_outbox *outbox, const char 
     if (watcher == NULL)
         return NULL;
     memcpy(watcher->name, name, size);
-    watcher->cursor_limit = UINT64_MAX;
     watcher->next = outbox->watchers;
     outbox->watchers = watcher;
     return watcher;
@@ -360,10 +355,8 @@ void gwc_outbox_watcher_remove(struct gwc_outbox *outbox, const char *name)
     struct outbox_watcher *watcher = watcher_find(outbox, name);
     if (watcher == NULL)
         watcher = watcher_new(outbox, name);
-    if (watcher != NULL && item_add(outbox, OUTBOX_ITEM_REMOVE, watcher) != NULL) {
+    if (watcher != NULL && item_add(outbox, OUTBOX_ITEM_REMOVE, watcher) != NULL)
         watcher->cursor_generation = 0;
-        watcher->cursor_limit = UINT64_MAX;
-    }
     pthread_mutex_unlock(&outbox->lock);
 }
 

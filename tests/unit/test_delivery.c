@@ -4,6 +4,7 @@
 #include "tests/unit/watcher_fixture.h"
 
 #include <ftw.h>
+#include <sqlite3.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -505,6 +506,103 @@ static void more_retries_than_fit_are_taken_in_turns(void **state)
     assert_each_once(fixture);
 }
 
+static sqlite3 *file_open(struct fixture *fixture)
+{
+    sqlite3 *database = NULL;
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/outbox.db", fixture->directory);
+    assert_int_equal(sqlite3_open_v2(path, &database, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    sqlite3_busy_timeout(database, 10000);
+    return database;
+}
+
+/* Nobody else can write until it is closed. */
+static sqlite3 *file_hold(struct fixture *fixture)
+{
+    sqlite3 *database = file_open(fixture);
+
+    assert_int_equal(sqlite3_exec(database, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    return database;
+}
+
+static int stored_cursor(struct fixture *fixture)
+{
+    sqlite3 *database = file_open(fixture);
+    sqlite3_stmt *statement = NULL;
+
+    assert_int_equal(sqlite3_prepare_v2(database, "SELECT cursor FROM cursors", -1, &statement, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    int cursor = sqlite3_column_int(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(database);
+    return cursor;
+}
+
+/* Nothing comes of these notes. The writer holds the first of them, which it cannot write, and behind them the queue is full. */
+static void notes_fill(struct fixture *fixture)
+{
+    struct gwc_progress progress = {.outcome = GWC_DELIVERED, .sequence = 1000, .had_retry = true};
+
+    for (int refused = 0; refused < 5;) {
+        if (gwc_outbox_progress(fixture->outbox, "w", &progress)) {
+            progress.sequence++;
+            refused = 0;
+        } else {
+            usleep(100000);
+            refused++;
+        }
+    }
+}
+
+static void a_dead_letter_that_finds_no_room_is_noted_later(void **state)
+{
+    struct fixture *fixture = *state;
+    sqlite3 *holder;
+
+    fixture->watcher.hold = true;
+    fixture->watcher.bad_id = "1";
+    begin_delivery(fixture);
+    happen(fixture, 3);
+    WAIT_FOR(fixture->loop, fixture->watcher.held_count == 3);
+    holder = file_hold(fixture);
+    notes_fill(fixture);
+    fixture->watcher.hold = false;
+    watcher_let_go(&fixture->watcher);
+    WAIT_FOR(fixture->loop, fixture->watcher.requests > 3);
+    assert_int_equal(stats_of(fixture).dead, 0);
+    assert_int_equal(stats_of(fixture).pending, 1);
+
+    sqlite3_close(holder);
+    WAIT_FOR(fixture->loop, gwc_outbox_dead_count(fixture->outbox, "w") == 1);
+    assert_int_equal(stats_of(fixture).dead, 1);
+    WAIT_FOR(fixture->loop, stored_cursor(fixture) == 3);
+}
+
+static void a_retry_that_finds_no_room_holds_the_cursor_until_it_does(void **state)
+{
+    struct fixture *fixture = *state;
+    sqlite3 *holder;
+
+    fixture->watcher.hold = true;
+    begin_delivery(fixture);
+    happen(fixture, 3);
+    WAIT_FOR(fixture->loop, fixture->watcher.held_count == 3);
+    holder = file_hold(fixture);
+    notes_fill(fixture);
+    fixture->watcher.hold = false;
+    fixture->watcher.status = 500;
+    watcher_let_go(&fixture->watcher);
+    WAIT_FOR(fixture->loop, fixture->watcher.requests > 6);
+    sqlite3_close(holder);
+    WAIT_FOR(fixture->loop, stored_cursor(fixture) == 3);
+
+    fixture->watcher.status = 204;
+    WAIT_FOR(fixture->loop, stats_of(fixture).pending == 0);
+    assert_each_once(fixture);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_open, fixture_close)
 
 int main(void)
@@ -524,6 +622,8 @@ int main(void)
         TEST(large_events_are_bounded_by_their_bytes),
         TEST(a_close_during_a_read_is_safe),
         TEST(more_retries_than_fit_are_taken_in_turns),
+        TEST(a_dead_letter_that_finds_no_room_is_noted_later),
+        TEST(a_retry_that_finds_no_room_holds_the_cursor_until_it_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

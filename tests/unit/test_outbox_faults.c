@@ -448,8 +448,9 @@ static void progress_tell(struct scene *scene)
 {
     struct gwc_progress retry = {.outcome = GWC_RETRY, .sequence = 3, .attempts = 1, .reason = "HTTP 503"};
     struct gwc_progress dead = {.outcome = GWC_DEAD, .sequence = 4, .attempts = 1, .reason = "HTTP 400"};
-    gwc_outbox_progress(scene->outbox, "w", &retry);
-    gwc_outbox_progress(scene->outbox, "w", &dead);
+    while (!gwc_outbox_progress(scene->outbox, "w", &retry) ||
+           !gwc_outbox_progress(scene->outbox, "w", &dead))
+        ;
     gwc_outbox_cursor(scene->outbox, "w", EVENTS);
 }
 
@@ -674,7 +675,7 @@ static void a_delivery_makes_room_on_a_full_disk(void **state)
     wait_for(scene, &scene->pressed, NULL);
 
     struct gwc_progress retry = {.outcome = GWC_RETRY, .sequence = 3, .attempts = 1, .reason = "HTTP 503"};
-    gwc_outbox_progress(scene->outbox, "w", &retry);
+    assert_true(gwc_outbox_progress(scene->outbox, "w", &retry));
     gwc_outbox_cursor(scene->outbox, "w", EVENTS - PARCEL_EVENTS);
     wait_for_number(scene, "SELECT cursor FROM cursors", EVENTS - PARCEL_EVENTS);
     wait_for_number(scene, "SELECT count(*) FROM retries", 1);
