@@ -49,7 +49,7 @@ void delivery_take(struct gwc_delivery *delivery, struct gw_event *const *events
 }
 
 /* What was committed while we were behind came to us in vain: it is read, too. */
-static void on_read(void *user, struct gw_event *const *events, size_t count)
+static void on_read(void *user, struct gw_event *const *events, size_t count, uint64_t last)
 {
     struct gwc_delivery *delivery = user;
     uint64_t before = delivery->tail;
@@ -57,6 +57,9 @@ static void on_read(void *user, struct gw_event *const *events, size_t count)
     delivery->reading = false;
     delivery->behind = false;
     delivery_take(delivery, events, count);
+    /* Behind a cursor that was set back there may be numbers whose events have gone. */
+    if (count == 0)
+        delivery->tail = GW_MAX(delivery->tail, last);
     if (gwc_outbox_last_sequence(delivery->outbox) > delivery->tail)
         delivery->behind = true;
     delivery->read_again_ms =

@@ -99,15 +99,16 @@ static void read_tell(struct gwc_outbox *outbox, struct outbox_read *read)
         outbox_read_free(read);
         return;
     }
-    void (*done)(void *, struct gw_event *const *, size_t) = read->done;
+    void (*done)(void *, struct gw_event *const *, size_t, uint64_t) = read->done;
     void *user = read->user;
     struct gw_event **events = GW_TAKE(read->events);
     size_t count = read->count;
+    uint64_t last = read->last;
 
     /* Back among the free ones first, so that done() may read on. */
     read->count = read->capacity = 0;
     outbox_read_recycle(outbox, read);
-    done(user, events, count);
+    done(user, events, count, last);
     for (size_t i = 0; i < count; i++)
         gw_event_unref(events[i]);
     free(events);
@@ -351,7 +352,8 @@ int gwc_outbox_position(struct gwc_outbox *outbox, const char *source_key, struc
 /* ---- reading ---- */
 
 void gwc_outbox_read(struct gwc_outbox *outbox, uint64_t after, size_t events_max, size_t bytes_max,
-                     void (*done)(void *user, struct gw_event *const *events, size_t count), void *user)
+                     void (*done)(void *user, struct gw_event *const *events, size_t count, uint64_t last),
+                     void *user)
 {
     pthread_mutex_lock(&outbox->lock);
     struct outbox_read *read = outbox->reads_free;
@@ -371,11 +373,12 @@ void gwc_outbox_read(struct gwc_outbox *outbox, uint64_t after, size_t events_ma
     read_queue(outbox, read);
 }
 
-static void read_ignore(void *user, struct gw_event *const *events, size_t count)
+static void read_ignore(void *user, struct gw_event *const *events, size_t count, uint64_t last)
 {
     (void)user;
     (void)events;
     (void)count;
+    (void)last;
 }
 
 void gwc_outbox_read_cancel(struct gwc_outbox *outbox, void *user)

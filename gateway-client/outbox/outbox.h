@@ -100,10 +100,11 @@ void gwc_outbox_watcher_remove(struct gwc_outbox *outbox, const char *watcher);
 int gwc_outbox_watchers(struct gwc_outbox *outbox, char ***ret_names, size_t *ret_count) GW_MUST_CHECK;
 
 /* Reads events behind `after`, in order, on the reader thread. One read of a watcher at a time.
- * done(): on the loop; events borrowed (take references); count 0: nothing there behind `after`, and committed() will tell
- * of what comes. Never 0 because a read failed: it is made again until it succeeds. */
+ * done(): on the loop; events borrowed (take references); count 0: nothing is there from `after` to `last`, and committed()
+ * will tell of what comes. Never 0 because a read failed: it is made again until it succeeds. */
 void gwc_outbox_read(struct gwc_outbox *outbox, uint64_t after, size_t events_max, size_t bytes_max,
-                     void (*done)(void *user, struct gw_event *const *events, size_t count), void *user);
+                     void (*done)(void *user, struct gw_event *const *events, size_t count, uint64_t last),
+                     void *user);
 /* done() of the read that was begun with `user` will not be called any more: its watcher goes away. */
 void gwc_outbox_read_cancel(struct gwc_outbox *outbox, void *user);
 

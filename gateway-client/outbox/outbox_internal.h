@@ -121,7 +121,7 @@ struct outbox_read {
     struct outbox_read *next;
     uint64_t after;
     size_t events_max, bytes_max;
-    void (*done)(void *user, struct gw_event *const *events, size_t count);
+    void (*done)(void *user, struct gw_event *const *events, size_t count, uint64_t last);
     void *user;
     struct gw_event **events;
     size_t count, capacity;

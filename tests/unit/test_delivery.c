@@ -1,5 +1,6 @@
 /* Delivery, from a real outbox to a real listener. */
 #include "gateway-client/delivery/delivery.h"
+#include "gateway-client/outbox/positions.h"
 
 #include "tests/unit/watcher_fixture.h"
 
@@ -17,6 +18,7 @@ struct fixture {
     struct watcher watcher;
     struct gwc_watcher_spec spec;
     char url[64], directory[64];
+    int64_t retention_ms;
     size_t number; /* of the next event */
     size_t told;   /* events that committed() told of */
 };
@@ -42,7 +44,7 @@ static void begin_outbox(struct fixture *fixture)
 {
     struct gwc_outbox_options options = {.directory = fixture->directory,
                                          .size_max = (uint64_t)1 << 30,
-                                         .retention_ms = 3600000,
+                                         .retention_ms = fixture->retention_ms,
                                          .no_fsync = true,
                                          .loop = fixture->loop,
                                          .committed = on_committed,
@@ -94,6 +96,7 @@ static int fixture_open(void **state)
         .timeout_ns = 5 * GW_NS_PER_S,
         .retry = {.initial_ns = 10 * GW_NS_PER_MS, .max_ns = 40 * GW_NS_PER_MS, .factor = 2},
         .dead_letter = true};
+    fixture->retention_ms = 3600000;
     begin_outbox(fixture);
     *state = fixture;
     return 0;
@@ -526,18 +529,17 @@ static sqlite3 *file_hold(struct fixture *fixture)
     return database;
 }
 
-static int stored_cursor(struct fixture *fixture)
+static int file_number(struct fixture *fixture, const char *sql)
 {
     sqlite3 *database = file_open(fixture);
     sqlite3_stmt *statement = NULL;
 
-    assert_int_equal(sqlite3_prepare_v2(database, "SELECT cursor FROM cursors", -1, &statement, NULL),
-                     SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(database, sql, -1, &statement, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-    int cursor = sqlite3_column_int(statement, 0);
+    int number = sqlite3_column_int(statement, 0);
     sqlite3_finalize(statement);
     sqlite3_close(database);
-    return cursor;
+    return number;
 }
 
 /* Nothing comes of these notes. The writer holds the first of them, which it cannot write, and behind them the queue is full. */
@@ -577,7 +579,7 @@ static void a_dead_letter_that_finds_no_room_is_noted_later(void **state)
     sqlite3_close(holder);
     WAIT_FOR(fixture->loop, gwc_outbox_dead_count(fixture->outbox, "w") == 1);
     assert_int_equal(stats_of(fixture).dead, 1);
-    WAIT_FOR(fixture->loop, stored_cursor(fixture) == 3);
+    WAIT_FOR(fixture->loop, file_number(fixture, "SELECT cursor FROM cursors") == 3);
 }
 
 static void a_retry_that_finds_no_room_holds_the_cursor_until_it_does(void **state)
@@ -596,10 +598,36 @@ static void a_retry_that_finds_no_room_holds_the_cursor_until_it_does(void **sta
     watcher_let_go(&fixture->watcher);
     WAIT_FOR(fixture->loop, fixture->watcher.requests > 6);
     sqlite3_close(holder);
-    WAIT_FOR(fixture->loop, stored_cursor(fixture) == 3);
+    WAIT_FOR(fixture->loop, file_number(fixture, "SELECT cursor FROM cursors") == 3);
 
     fixture->watcher.status = 204;
     WAIT_FOR(fixture->loop, stats_of(fixture).pending == 0);
+    assert_each_once(fixture);
+}
+
+static void a_cursor_set_back_behind_events_that_have_gone_waits_for_new_ones(void **state)
+{
+    struct fixture *fixture = *state;
+    struct gwc_positions *positions = NULL;
+    struct gw_reason reason;
+
+    end_all(fixture);
+    fixture->retention_ms = 0;
+    begin_outbox(fixture);
+    begin_delivery(fixture);
+    happen(fixture, 5);
+    WAIT_FOR(fixture->loop, file_number(fixture, "SELECT cursor FROM cursors") == 5);
+    WAIT_FOR(fixture->loop, file_number(fixture, "SELECT count(*) FROM events") == 0);
+    end_all(fixture);
+    assert_int_equal(gwc_positions_open(&positions, fixture->directory, true, &reason), 0);
+    assert_int_equal(gwc_positions_set_cursor(positions, "w", 0), 0);
+    gwc_positions_close(positions);
+
+    begin_outbox(fixture);
+    begin_delivery(fixture);
+    WAIT_FOR(fixture->loop, stats_of(fixture).pending == 0);
+    happen(fixture, 1);
+    WAIT_FOR(fixture->loop, file_number(fixture, "SELECT cursor FROM cursors") == 6);
     assert_each_once(fixture);
 }
 
@@ -624,6 +652,7 @@ int main(void)
         TEST(more_retries_than_fit_are_taken_in_turns),
         TEST(a_dead_letter_that_finds_no_room_is_noted_later),
         TEST(a_retry_that_finds_no_room_holds_the_cursor_until_it_does),
+        TEST(a_cursor_set_back_behind_events_that_have_gone_waits_for_new_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

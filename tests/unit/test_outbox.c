@@ -212,8 +212,9 @@ static void desk_put(struct desk *desk, const char *prefix, size_t count, bool n
     desk_put_sized(desk, prefix, count, natural, position, 16);
 }
 
-static void on_read(void *user, struct gw_event *const *events, size_t count)
+static void on_read(void *user, struct gw_event *const *events, size_t count, uint64_t last)
 {
+    (void)last;
     struct desk *desk = user;
     desk->read_count = count;
     for (size_t i = 0; i < count; i++)

@@ -403,8 +403,9 @@ static int watcher_open(struct scene *scene, uint64_t *ret_cursor, size_t *ret_r
     return 0;
 }
 
-static void on_read(void *user, struct gw_event *const *events, size_t count)
+static void on_read(void *user, struct gw_event *const *events, size_t count, uint64_t last)
 {
+    (void)last;
     struct scene *scene = user;
     for (size_t i = 0; i < count; i++) {
         char id[16] = "";
