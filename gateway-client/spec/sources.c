@@ -72,8 +72,25 @@ static int cannot_be_read(const struct gwc_sources_reader *reader, int error)
     return GWC_SOURCES_BAD;
 }
 
-static int entry_room(struct gwc_sources *sources, size_t count)
+static int key_order(const void *a, const void *b)
 {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+bool gwc_sources_has_key(const struct gwc_sources_reader *reader, const char *key)
+{
+    return reader->keys_count > 0 &&
+           bsearch(&key, reader->keys, reader->keys_count, sizeof(*reader->keys), key_order) != NULL;
+}
+
+/* `keys` are sorted, and borrowed while entries are read. */
+static int entry_room(struct gwc_sources_reader *reader, const char **keys, size_t count)
+{
+    struct gwc_sources *sources = reader->sources;
+
+    qsort(keys, count, sizeof(*keys), key_order);
+    reader->keys = keys;
+    reader->keys_count = count;
     sources->items = gw_arena_alloc(&sources->arena, count * sizeof(*sources->items));
     sources->bad = gw_arena_alloc(&sources->arena, count * sizeof(*sources->bad));
     return sources->items == NULL || sources->bad == NULL ? GW_RAISE(-ENOMEM) : 0;
@@ -185,23 +202,31 @@ static void refuse_binary(const struct gwc_sources_reader *reader, const struct 
 }
 
 /* `label`: the file, or what stands for it. */
-static int read_root(const struct gwc_sources_reader *reader, const char *label, const struct gw_node *root,
+static int read_root(struct gwc_sources_reader *reader, const char *label, const struct gw_node *root,
                      int (*read_entry)(const struct gwc_sources_reader *reader, const char *label,
                                        const struct gw_node *node))
 {
-    const struct gw_node *data;
+    GW_AUTO(gw_freep) const char **keys = NULL;
+    const struct gw_node *data, *first;
+    size_t count = 0;
 
     if (!manifest_legal(reader, root))
         return GWC_SOURCES_BAD;
     data = gw_node_get(root, "data");
-    GW_TRY(entry_room(reader->sources, data == NULL ? 0 : data->count));
-    for (const struct gw_node *node = data == NULL ? NULL : data->first; node != NULL; node = node->next)
+    first = data == NULL ? NULL : data->first;
+    keys = calloc(data == NULL ? 1 : data->count + 1, sizeof(*keys));
+    if (keys == NULL)
+        return GW_RAISE(-ENOMEM);
+    for (const struct gw_node *node = first; node != NULL; node = node->next)
+        keys[count++] = node->key;
+    GW_TRY(entry_room(reader, keys, count));
+    for (const struct gw_node *node = first; node != NULL; node = node->next)
         GW_TRY(read_entry(reader, label, node));
     refuse_binary(reader, root);
     return 0;
 }
 
-static int read_manifest(const struct gwc_sources_reader *reader, const char *file)
+static int read_manifest(struct gwc_sources_reader *reader, const char *file)
 {
     GW_AUTO(gw_bytes_done) struct gw_bytes text = {0};
     GW_AUTO(gw_arena_done) struct gw_arena arena = {0};
@@ -217,7 +242,7 @@ static int read_manifest(const struct gwc_sources_reader *reader, const char *fi
     return read > 0 ? GWC_SOURCES_BAD : read_root(reader, file, root, manifest_entry);
 }
 
-static int read_object(const struct gwc_sources_reader *reader, const char *label, struct gw_view json)
+static int read_object(struct gwc_sources_reader *reader, const char *label, struct gw_view json)
 {
     GW_AUTO(gw_arena_done) struct gw_arena arena = {0};
     const struct gw_node *root = NULL;
@@ -301,7 +326,7 @@ static int directory_names(const struct gwc_sources_reader *reader, DIR *directo
     return 0;
 }
 
-static int read_directory(const struct gwc_sources_reader *reader, const char *path)
+static int read_directory(struct gwc_sources_reader *reader, const char *path)
 {
     GW_AUTO(directory_closep) DIR *directory = opendir(path);
     GW_AUTO(names_free) char **names = NULL;
@@ -313,7 +338,7 @@ static int read_directory(const struct gwc_sources_reader *reader, const char *p
     verdict = directory_names(reader, directory, &names, &count);
     if (verdict != 0)
         return verdict;
-    GW_TRY(entry_room(reader->sources, count));
+    GW_TRY(entry_room(reader, (const char **)names, count));
     for (size_t i = 0; i < count && verdict == 0; i++)
         verdict = directory_entry(reader, dirfd(directory), path, names[i], &used);
     return verdict;
@@ -332,7 +357,7 @@ static int bad_order(const void *a, const void *b)
 }
 
 /* `path`: of a file or a directory, when `json` is NULL; else what stands for the file. */
-static int sources_fill(const struct gwc_sources_reader *reader, const char *path, const struct gw_view *json)
+static int sources_fill(struct gwc_sources_reader *reader, const char *path, const struct gw_view *json)
 {
     struct stat status;
 
@@ -347,7 +372,7 @@ static int sources_read(const char *path, const struct gw_view *json, const stru
                         struct gwc_sources **ret_sources, struct gw_problems *problems)
 {
     GW_AUTO(gwc_sources_freep) struct gwc_sources *sources = calloc(1, sizeof(*sources));
-    const struct gwc_sources_reader reader = {spec, sources, problems};
+    struct gwc_sources_reader reader = {.spec = spec, .sources = sources, .problems = problems};
     const char *file_before = problems->file;
 
     if (sources == NULL)

@@ -35,8 +35,8 @@ struct gwc_sources {
 const struct gwc_source *gwc_sources_find(const struct gwc_sources *sources, const char *key);
 
 /* Reads a file (ConfigMap manifest) or a directory (one file a key; names that begin with '.' do not count).
- * An entry that is bad by itself (a type no server has, a value that is not a mapping, no name) is a problem
- * of that entry and left out; the others are read. Verdict GWC_SOURCES_BAD: the whole cannot be used (not
+ * An entry that is bad by itself (a type no server has, a value that is not a mapping, no name, a key that means
+ * the same event source as one before it) is a problem of that entry and left out; the others are read. Verdict GWC_SOURCES_BAD: the whole cannot be used (not
  * YAML, not a ConfigMap, not there, too large): *ret_sources untouched. Problems name file and line; their
  * path is "data.<key>…" in a manifest, "<key>…" in a directory. Files that editors leave behind (orders~,
  * #orders#) are passed over. */

@@ -76,6 +76,29 @@ static bool key_legal(const char *key)
            key[strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")] == '\0';
 }
 
+/* With one type there are two keys for a name: "calendar.orders" and "orders". The one that sorts behind is refused. */
+static int check_same(const struct gwc_sources_reader *reader, const struct gwc_entry *entry,
+                      struct gw_problems *problems, const char *type, const char *name)
+{
+    GW_AUTO(gw_bytes_done) struct gw_bytes full = {0};
+    const char *other = name;
+
+    if (reader->spec->servers_count != 1 || has_prefix(name, type))
+        return 0;
+    gw_bytes_printf(&full, "%s.%s", type, name);
+    if (full.failed)
+        return GW_RAISE(-ENOMEM);
+    if (strcmp(entry->key, name) == 0)
+        other = gw_bytes_text(&full);
+    if (strcmp(other, entry->key) < 0 && gwc_sources_has_key(reader, other))
+        gw_problems_add(
+            problems, entry->path, entry->key_line,
+            "\"%s\" means the same event source as \"%s\": take one of the two keys away, or give it "
+            "another name",
+            entry->key, other);
+    return 0;
+}
+
 /* ---- configuration ---- */
 
 static const char *path_below(struct gw_bytes *out, const char *path, const char *below)
@@ -127,6 +150,8 @@ static int entry_check(const struct gwc_sources_reader *reader, const struct gwc
         gw_problems_add(problems, entry->path, entry->key_line,
                         "the key \"%s\" has no name behind its type, as in \"%sorders\"", entry->key,
                         entry->key);
+    else
+        GW_TRY(check_same(reader, entry, problems, *ret_type, *ret_name));
     if (entry->refusal != NULL)
         gw_problems_add(problems, entry->path, entry->key_line, "%s", entry->refusal);
     else

@@ -9,7 +9,10 @@ struct gwc_sources_reader {
     const struct gwc_spec *spec;
     struct gwc_sources *sources;
     struct gw_problems *problems;
+    const char *const *keys; /* of all entries, sorted */
+    size_t keys_count;
 };
+bool gwc_sources_has_key(const struct gwc_sources_reader *reader, const char *key);
 
 /* An entry as it was found. */
 struct gwc_entry {

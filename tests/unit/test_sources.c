@@ -183,6 +183,52 @@ static void a_bad_entry_harms_no_other(void **state)
     }
 }
 
+static void of_two_keys_for_one_source_the_second_is_refused(void **state)
+{
+    GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
+    const char *path = put("same.yaml", MAP "data:\n  zorders: \"{}\"\n  webhook.zorders: \"{}\"\n"
+                                            "  a: \"{}\"\n  webhook.a: \"{}\"\n"
+                                            "  webhook.webhook.a: \"{}\"\n");
+    GW_AUTO(gwc_sources_freep) struct gwc_sources *sources = read_with(&only_webhook, path, &problems);
+
+    (void)state;
+    assert_int_equal(sources->count, 3);
+    assert_string_equal(sources->items[0].key, "a");
+    assert_string_equal(sources->items[1].key, "webhook.webhook.a");
+    assert_string_equal(sources->items[1].name, "webhook.a");
+    assert_string_equal(sources->items[2].key, "webhook.zorders");
+    assert_int_equal(sources->bad_count, 2);
+    assert_string_equal(sources->bad[0].key, "webhook.a");
+    assert_string_equal(
+        sources->bad[0].message,
+        "\"webhook.a\" means the same event source as \"a\": take one of the two keys away, or "
+        "give it another name");
+    assert_int_equal(sources->bad[0].line, 8);
+    assert_string_equal(sources->bad[1].key, "zorders");
+    assert_int_equal(sources->bad[1].line, 5);
+    assert_int_equal(problems.count, 2);
+    assert_string_equal(problems.items[0].path, "data.zorders");
+}
+
+static void two_keys_for_one_source_are_found_in_a_directory(void **state)
+{
+    GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
+    GW_AUTO(gwc_sources_freep) struct gwc_sources *sources = NULL;
+    char same[256];
+
+    (void)state;
+    snprintf(same, sizeof(same), "%s", in_directory("same"));
+    assert_int_equal(mkdir(same, 0700), 0);
+    put("same/webhook.orders", "port: 1\n");
+    put("same/orders", "port: 2\n");
+    sources = read_with(&only_webhook, same, &problems);
+    assert_int_equal(sources->count, 1);
+    assert_string_equal(sources->items[0].key, "orders");
+    assert_int_equal(sources->bad_count, 1);
+    assert_string_equal(sources->bad[0].key, "webhook.orders");
+    assert_string_equal(problems.items[0].file, in_directory("same/webhook.orders"));
+}
+
 static void the_whole_is_refused_when_it_is_no_config_map(void **state)
 {
     char *large = malloc(5000000);
@@ -342,6 +388,8 @@ int main(void)
         cmocka_unit_test(ids_are_those_of_argo),
         cmocka_unit_test(a_gateway_with_one_type_takes_any_key),
         cmocka_unit_test(a_bad_entry_harms_no_other),
+        cmocka_unit_test(of_two_keys_for_one_source_the_second_is_refused),
+        cmocka_unit_test(two_keys_for_one_source_are_found_in_a_directory),
         cmocka_unit_test(the_whole_is_refused_when_it_is_no_config_map),
         cmocka_unit_test(no_entries_and_binary_ones),
         cmocka_unit_test(more_entries_than_the_limit_are_refused),
