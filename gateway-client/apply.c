@@ -110,13 +110,12 @@ static struct gwc_watcher *watcher_find(struct gwc_watcher *watchers, size_t cou
     return NULL;
 }
 
-static int watchers_apply(struct gwc_client *client, struct gwc_spec_version *version)
+/* `watchers`: room for those of the spec, zeroed; owned from here on. */
+static void watchers_apply(struct gwc_client *client, struct gwc_spec_version *version,
+                           struct gwc_watcher *watchers)
 {
     const struct gwc_spec *spec = version->spec;
-    struct gwc_watcher *watchers = calloc(spec->watchers_count + 1, sizeof(*watchers));
 
-    if (watchers == NULL)
-        return GW_RAISE(-ENOMEM);
     for (size_t i = 0; i < spec->watchers_count; i++) {
         struct gwc_watcher *old =
             watcher_find(client->watchers, client->watchers_count, spec->watchers[i].name);
@@ -139,7 +138,6 @@ static int watchers_apply(struct gwc_client *client, struct gwc_spec_version *ve
     free(client->watchers);
     client->watchers = watchers;
     client->watchers_count = spec->watchers_count;
-    return 0;
 }
 
 /* Watchers that the outbox knows and the spec does not: their backlog is no longer wanted. */
@@ -244,14 +242,20 @@ static void outbox_mind(struct gwc_client *client, const struct gwc_outbox_spec 
                "file", gwc_origin_label(client->gateway_origin), "path", "spec.outbox", NULL);
 }
 
-/* The outbox is opened with the first spec. */
+/* The outbox is opened with the first spec. All that can fail comes before anything changes: servers, watchers and version
+ * are of one spec. */
 static int gateway_apply(struct gwc_client *client, struct gwc_spec_version *version)
 {
+    GW_AUTO(gw_freep)
+    struct gwc_watcher *watchers = calloc(version->spec->watchers_count + 1, sizeof(*watchers));
+
+    if (watchers == NULL)
+        return GW_RAISE(-ENOMEM);
     if (client->outbox == NULL)
         GW_TRY(gwc_client_open_outbox(client, version->spec));
     outbox_mind(client, &version->spec->outbox);
     GW_TRY(servers_apply(client, version->spec));
-    GW_TRY(watchers_apply(client, version));
+    watchers_apply(client, version, GW_TAKE(watchers));
     watchers_forget(client);
     version_unref(client->version);
     client->version = version;

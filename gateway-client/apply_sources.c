@@ -168,9 +168,22 @@ static void source_want(struct gwc_client *client, const struct gwc_source *sour
     int fault =
         stream == NULL ? stream_add(client, source, server) : gwc_stream_update(stream, server, source);
 
-    if (fault < 0)
-        gw_log(GW_LOG_ERROR, "event source cannot be taken up", "source", source->key, "reason",
-               gw_fault_trace(), NULL);
+    if (fault == 0)
+        return;
+    client->sources_left = true;
+    gw_log(GW_LOG_ERROR, "event source cannot be taken up", "source", source->key, "reason", gw_fault_trace(),
+           NULL);
+}
+
+/* Those that run stay as they are. */
+void gwc_client_retry_sources(struct gwc_client *client)
+{
+    if (!client->sources_left || client->sources == NULL || client->stopping)
+        return;
+    client->sources_left = false;
+    for (size_t i = 0; i < client->sources->count; i++)
+        if (server_find(client, client->sources->items[i].type) != NULL)
+            source_want(client, &client->sources->items[i]);
 }
 
 /* An entry that cannot be read keeps its last good version running; one that never was good has no stream. */

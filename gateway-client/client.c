@@ -14,8 +14,8 @@
 #include <string.h>
 
 enum {
-    TICK_MS = 1000,          /* counters are brought up to date */
-    WATCHER_RETRY_TICKS = 5, /* watchers that could not be opened */
+    TICK_MS = 1000,  /* counters are brought up to date */
+    RETRY_TICKS = 5, /* watchers and event sources that could not be opened */
     END_LOOK_MS = 20,
     LINKS_END_MS = 10000,
     CONNECTIONS_MAX = 1024,
@@ -198,8 +198,10 @@ static void on_tick(void *user)
     }
     for (size_t i = 0; i < GW_COUNT_OF(states); i++)
         gw_series_set(gw_family_series(client->sources_family, &states[i]), counts[i]);
-    if (gw_loop_now_ms(client->loop) / TICK_MS % WATCHER_RETRY_TICKS == 0)
+    if (gw_loop_now_ms(client->loop) / TICK_MS % RETRY_TICKS == 0) {
         gwc_client_retry_watchers(client);
+        gwc_client_retry_sources(client);
+    }
     gwc_report_tick(client->report);
     gwc_client_count_leader(client);
     gw_timer_start(client->tick_timer, TICK_MS);

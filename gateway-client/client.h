@@ -83,6 +83,7 @@ struct gwc_client {
     int exit_code;
     struct gwc_spec_version *version; /* in force; NULL before the first good read */
     struct gwc_sources *sources;      /* in force; NULL before the first good read */
+    bool sources_left;                /* some of them could not be taken up */
     struct gwc_server **servers;      /* as in the spec in force */
     size_t servers_count;
     struct gwc_watcher *watchers;
@@ -177,6 +178,8 @@ void gwc_client_stream_moved(struct gwc_client *client, const struct gwc_stream 
 void gwc_client_nudge_neighbours(struct gwc_client *client);
 /* Watchers that could not be opened are tried again. */
 void gwc_client_retry_watchers(struct gwc_client *client);
+/* The same for event sources. */
+void gwc_client_retry_sources(struct gwc_client *client);
 void gwc_client_close_watchers(struct gwc_client *client);
 void gwc_client_close_streams(struct gwc_client *client);
 
