@@ -47,10 +47,10 @@ static void resource_close(struct gws_server *server, void *data)
     struct resource *resource = data;
 
     (void)server;
+    if (resource->timer != NULL)
+        gw_timer_close(resource->timer); /* first: it counts what goes */
     feeds_close(resource->feeds);
     snapshots_close(resource->snapshots);
-    if (resource->timer != NULL)
-        gw_timer_close(resource->timer);
     event_done(&resource->event);
     free(resource);
 }

@@ -230,7 +230,6 @@ struct snapshots *snapshots_close(struct snapshots *snapshots)
     pthread_cond_signal(&snapshots->wake);
     pthread_mutex_unlock(&snapshots->lock);
     pthread_join(snapshots->thread, NULL);
-    gw_loop_turn(snapshots->loop, 0); /* its last answers: they free their jobs */
     snapshot_file_close(snapshots->file);
     pthread_cond_destroy(&snapshots->wake);
     pthread_mutex_destroy(&snapshots->lock);

@@ -16,7 +16,8 @@ struct snapshots;
  * (with words, and no fault). */
 int snapshots_open(struct snapshots **ret_snapshots, struct gw_loop *loop, const char *directory,
                    struct gw_reason *reason) GW_MUST_CHECK;
-/* Writes what it was given, then ends. */
+/* Writes what it was given, then ends. All sources are closed. The last answers are the loop's to run, at the latest when it
+ * closes: they free what they answer. */
 struct snapshots *snapshots_close(struct snapshots *snapshots);
 GW_DEFINE_CLEANUP(struct snapshots *, snapshots_close)
 

@@ -3,6 +3,7 @@
 #include "common/json.h"
 #include "common/yaml.h"
 #include "gateway-servers/resource/event.h"
+#include "gateway-servers/resource/snapshot.h"
 #include "gateway-servers/resource/snapshot_file.h"
 
 #include <setjmp.h>
@@ -1376,6 +1377,45 @@ static void a_damaged_snapshot_is_put_aside(void **state)
     rmdir(directory);
 }
 
+static void on_something_else(void *user)
+{
+    *(bool *)user = true;
+}
+
+static void on_snapshot(void *user, const struct snapshot *snapshot)
+{
+    (void)snapshot;
+    *(bool *)user = true;
+}
+
+/* Whoever closes them is half closed itself. */
+static void snapshots_that_close_run_nothing_of_others(void **state)
+{
+    char directory[] = "/tmp/test-resource-XXXXXX", path[64];
+    struct snapshot_source *source = NULL;
+    struct snapshots *snapshots = NULL;
+    struct gw_reason reason = {""};
+    struct gw_loop *loop = NULL;
+    struct gw_timer *timer = NULL;
+    bool something_else = false, answered = false;
+
+    (void)state;
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof(path), "%s/resource.db", directory);
+    assert_int_equal(gw_loop_open(&loop), 0);
+    assert_int_equal(gw_timer_open(&timer, loop, on_something_else, &something_else), 0);
+    assert_int_equal(snapshots_open(&snapshots, loop, directory, &reason), 0);
+    assert_int_equal(snapshot_load(&source, snapshots, "a/b/one", "settings", on_snapshot, &answered), 0);
+    snapshot_close(source, false);
+    gw_timer_start(timer, 0);
+    snapshots_close(snapshots);
+    assert_false(something_else);
+    gw_loop_close(loop);
+    assert_false(answered);
+    unlink(path);
+    rmdir(directory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1414,6 +1454,7 @@ int main(void)
         cmocka_unit_test(a_ledger_keeps_its_order_as_it_grows_and_turns),
         cmocka_unit_test(snapshots_are_kept_by_source_and_forgotten_with_other_settings),
         cmocka_unit_test(a_damaged_snapshot_is_put_aside),
+        cmocka_unit_test(snapshots_that_close_run_nothing_of_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
