@@ -373,7 +373,9 @@ int gw_rpc_server_call_send(struct gw_rpc_server_call *call, const ProtobufCMess
     int verdict = 0;
 
     pthread_mutex_lock(&call->lock);
-    if (!call->closed && !call->finishing) {
+    if (call->closed || call->finishing) {
+        verdict = GW_RPC_OVER;
+    } else {
         if (gw_rpc_fifo_push(&call->sends, packed, false))
             packed = NULL;
         else

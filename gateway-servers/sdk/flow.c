@@ -3,11 +3,16 @@
 
 #include <stdlib.h>
 
-void gws_flow_finish(struct gws_source *source, int status, const char *words)
+static void source_end(struct gws_source *source)
 {
     pthread_mutex_lock(&source->lock);
     source->ended = true;
     pthread_mutex_unlock(&source->lock);
+}
+
+void gws_flow_finish(struct gws_source *source, int status, const char *words)
+{
+    source_end(source);
     gw_rpc_server_call_finish(source->call, status, words, NULL);
 }
 
@@ -80,7 +85,7 @@ static int source_send(struct gws_source *source, struct gws_pending *const *pen
     return gws_argo_send(source->call, source->contract, source->request.identity.name, pending[0]);
 }
 
-/* Takes what is pending, sends as much as gRPC takes, puts the rest back in front of what came meanwhile. */
+/* As many as gRPC takes. */
 static size_t source_send_all(struct gws_source *source, struct gws_pending **pending, size_t count)
 {
     size_t sent = 0;
@@ -92,15 +97,20 @@ static size_t source_send_all(struct gws_source *source, struct gws_pending **pe
         int result = source_send(source, pending + sent, batch);
         if (result != GW_RPC_FULL)
             atomic_store(&source->full, false);
+        if (result == GW_RPC_OVER) {
+            source_end(source);
+            break;
+        }
         if (result < 0) {
             gws_flow_finish(source, GW_RPC_RESOURCE_EXHAUSTED, "the gateway-server has no memory left");
-            return count;
+            break;
         }
         sent += batch;
     }
     return sent;
 }
 
+/* In front of what came meanwhile. */
 static void source_put_back(struct gws_source *source, struct gws_pending **rest, size_t count)
 {
     pthread_mutex_lock(&source->lock);

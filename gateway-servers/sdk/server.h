@@ -104,7 +104,7 @@ void gws_sources_pause(struct gws_server *server);
 bool gws_sources_quiet(struct gws_server *server);
 
 /* ---- contracts ---- */
-/* Verdict GW_RPC_FULL as gw_rpc_server_call_send. */
+/* Verdicts as gw_rpc_server_call_send. */
 struct gws_pending;
 int gws_v1_send(struct gw_rpc_server_call *call, struct gws_pending *const *pending,
                 size_t count) GW_MUST_CHECK;

@@ -1,0 +1,172 @@
+/* A source and its stream: what is sent, when gRPC takes it and when it does not. The loop turns when a test says so. */
+#include "rpc_fixture.h"
+
+#include "gateway-servers/sdk/server.h"
+#include "proto/gateway/v1/eventing.pb-c.h"
+
+struct fixture {
+    struct gws_server server;
+    struct gw_rpc_method method; /* of the SDK, its ends counted */
+    const struct gw_rpc_method *counted;
+    atomic_int closed;
+    struct dialer dialer;
+    struct gw_rpc_stream *stream;
+    atomic_int messages, ends;
+    struct gws_source *source; /* that the module has started */
+    uint64_t acknowledged;
+};
+
+static struct fixture *fixture_of(struct gws_source *source)
+{
+    return GW_CONTAINER_OF(gws_source_server(source), struct fixture, server);
+}
+
+/* ---- the module ---- */
+
+static int start(struct gws_source *source, const void *config, void *state, struct gw_view position,
+                 struct gw_reason *reason)
+{
+    (void)config, (void)state, (void)position, (void)reason;
+    fixture_of(source)->source = source;
+    return 0;
+}
+
+static void acknowledged(struct gws_source *source, void *state, uint64_t sequence)
+{
+    (void)state;
+    fixture_of(source)->acknowledged = sequence;
+}
+
+static void stop(struct gws_source *source, void *state)
+{
+    (void)state;
+    fixture_of(source)->source = NULL;
+}
+
+static const struct gw_setting no_settings[] = {{0}};
+static const struct gws_module module = {.type = "test",
+                                         .event_type = "test",
+                                         .settings = no_settings,
+                                         .start = start,
+                                         .acknowledged = acknowledged,
+                                         .stop = stop};
+
+/* ---- the server and its client ---- */
+
+#define TURN_UNTIL(fixture, condition) WAIT_FOR((gw_loop_turn((fixture)->server.loop, 0), (condition)))
+
+static void on_closed(void *user, struct gw_rpc_server_call *call, bool cancelled)
+{
+    struct fixture *fixture = GW_CONTAINER_OF(user, struct fixture, server);
+
+    fixture->counted->closed(user, call, cancelled);
+    atomic_fetch_add(&fixture->closed, 1);
+}
+
+static void on_message(void *user, struct gw_view bytes)
+{
+    struct fixture *fixture = user;
+
+    (void)bytes;
+    atomic_fetch_add(&fixture->messages, 1);
+}
+
+static void on_end(void *user, int status, const char *message)
+{
+    struct fixture *fixture = user;
+
+    (void)status, (void)message;
+    atomic_fetch_add(&fixture->ends, 1);
+}
+
+static const struct gw_rpc_stream_hooks hooks = {on_message, on_end};
+
+/* A source that has started. */
+static void setup(struct fixture *fixture, const struct gw_rpc_method *method, const ProtobufCMessage *first)
+{
+    struct gw_rpc_server_options options = {.addresses = (const char *const[]){"127.0.0.1:0", NULL}};
+    const struct gw_rpc_stream_options stream = {
+        .path = method->path, .first = first, .half_close = method->kind == GW_RPC_SERVER_STREAM};
+    struct gw_reason reason = {""};
+    char address[32];
+
+    memset(fixture, 0, sizeof(*fixture));
+    fixture->server.module = &module;
+    fixture->counted = method;
+    fixture->method = *method;
+    fixture->method.closed = on_closed;
+    assert_int_equal(gw_loop_open(&fixture->server.loop), 0);
+    if (gw_rpc_server_open(&fixture->server.rpc, &options, &fixture->method, 1, &fixture->server, &reason) !=
+        0)
+        fail_msg("%s", reason.text);
+    snprintf(address, sizeof(address), "127.0.0.1:%u", (unsigned)gw_rpc_server_port(fixture->server.rpc, 0));
+    dialer_open(&fixture->dialer, address);
+    assert_int_equal(gw_rpc_stream_open(&fixture->stream, fixture->dialer.channel, &stream, &hooks, fixture),
+                     0);
+    TURN_UNTIL(fixture, fixture->source != NULL);
+}
+
+static void setup_argo(struct fixture *fixture)
+{
+    Gateways__EventSource source = GATEWAYS__EVENT_SOURCE__INIT;
+
+    source.name = (char *)(uintptr_t) "a";
+    setup(fixture, &gws_argo_methods[1], &source.base);
+}
+
+static void teardown(struct fixture *fixture)
+{
+    gw_rpc_stream_free(fixture->stream);
+    dialer_close(&fixture->dialer);
+    fixture->server.rpc = gw_rpc_server_close(fixture->server.rpc, 1000);
+    fixture->server.loop = gw_loop_close(fixture->server.loop);
+    assert_null(fixture->source);
+}
+
+static void emit(struct fixture *fixture)
+{
+    const struct gws_event event = {.data = gw_view_text("{}")};
+
+    assert_int_equal(gws_source_emit(fixture->source, &event, NULL), 0);
+}
+
+/* ---- the tests ---- */
+
+static void what_argos_clients_were_sent_is_acknowledged(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    setup_argo(&fixture);
+    gw_rpc_stream_credit(fixture.stream, 10);
+    emit(&fixture);
+    TURN_UNTIL(&fixture, atomic_load(&fixture.messages) == 1);
+    assert_int_equal(fixture.acknowledged, 1);
+    teardown(&fixture);
+}
+
+/* The client has gone when the loop comes to send it. */
+static void what_no_client_was_sent_is_not_acknowledged(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    setup_argo(&fixture);
+    emit(&fixture);
+    gw_rpc_stream_cancel(fixture.stream);
+    WAIT_FOR(atomic_load(&fixture.closed) == 1);
+    TURN_UNTIL(&fixture, fixture.source == NULL);
+    assert_int_equal(fixture.acknowledged, 0);
+    teardown(&fixture);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_argos_clients_were_sent_is_acknowledged),
+        cmocka_unit_test(what_no_client_was_sent_is_not_acknowledged),
+    };
+
+    (void)!gw_log_set_level("error");
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
