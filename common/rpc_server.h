@@ -51,7 +51,7 @@ void *gw_rpc_server_call_user(const struct gw_rpc_server_call *call);
 /* Queues a message (packed now). Verdict GW_RPC_FULL: taken, and the queue is now at its limit
  * (GW_RPC_SERVER_SENDS_MAX messages): send no more until writable(), which comes when half of it is free,
  * perhaps before this returns (what the two share needs the caller's lock). -ENOBUFS: sent nevertheless, not
- * taken. Verdict GW_RPC_OVER: after the end of the call, not taken. */
+ * taken; writable() comes all the same. Verdict GW_RPC_OVER: after the end of the call, not taken. */
 enum { GW_RPC_FULL = 1, GW_RPC_OVER = 2 };
 enum { GW_RPC_SERVER_SENDS_MAX = 64 };
 int gw_rpc_server_call_send(struct gw_rpc_server_call *call, const ProtobufCMessage *message) GW_MUST_CHECK;

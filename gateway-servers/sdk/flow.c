@@ -85,26 +85,43 @@ static int source_send(struct gws_source *source, struct gws_pending *const *pen
     return gws_argo_send(source->call, source->contract, source->request.identity.name, pending[0]);
 }
 
+/* True: it was taken. Whoever sends has set `full` before, as writable() may come before the send returns; notices fill
+ * gRPC's queue, too, and then it comes as well. */
+static bool source_is_taken(struct gws_source *source, int result)
+{
+    if (result == -ENOBUFS)
+        return false;
+    if (result != GW_RPC_FULL)
+        atomic_store(&source->full, false);
+    if (result == GW_RPC_OVER)
+        source_end(source);
+    else if (result < 0)
+        gws_flow_finish(source, GW_RPC_RESOURCE_EXHAUSTED, "the gateway-server has no memory left");
+    return result == 0 || result == GW_RPC_FULL;
+}
+
+bool gws_flow_tell_started(struct gws_source *source)
+{
+    if (source->told_started || source->contract != GWS_CONTRACT_V1)
+        return true;
+    atomic_store(&source->full, true);
+    source->told_started = source_is_taken(source, gws_v1_send_started(source->call));
+    return source->told_started;
+}
+
 /* As many as gRPC takes. */
 static size_t source_send_all(struct gws_source *source, struct gws_pending **pending, size_t count)
 {
     size_t sent = 0;
 
+    source->started |= count > 0; /* an event is a sign, too, and must not come before this one */
+    if (source->started && !gws_flow_tell_started(source))
+        return 0;
     while (sent < count && !atomic_load(&source->full)) {
         size_t batch = source->contract == GWS_CONTRACT_V1 ? source_batch(pending + sent, count - sent) : 1;
-        /* set before the send: writable() may come before send returns */
         atomic_store(&source->full, true);
-        int result = source_send(source, pending + sent, batch);
-        if (result != GW_RPC_FULL)
-            atomic_store(&source->full, false);
-        if (result == GW_RPC_OVER) {
-            source_end(source);
+        if (!source_is_taken(source, source_send(source, pending + sent, batch)))
             break;
-        }
-        if (result < 0) {
-            gws_flow_finish(source, GW_RPC_RESOURCE_EXHAUSTED, "the gateway-server has no memory left");
-            break;
-        }
         sent += batch;
     }
     return sent;
@@ -203,8 +220,6 @@ void gws_flow_flush(struct gw_task *task)
     source->pending_count = source->pending_capacity = 0;
     pthread_mutex_unlock(&source->lock);
 
-    if (!ended && count > 0)
-        gws_source_started(source); /* an event is a sign, too, and must not come before this one */
     size_t sent = ended ? count : source_send_all(source, pending, count);
     uint64_t last = sent > 0 ? pending[sent - 1]->sequence : 0;
     for (size_t i = 0; i < sent; i++)

@@ -211,8 +211,7 @@ void gws_source_started(struct gws_source *source)
     if (source->started)
         return;
     source->started = true;
-    if (source->contract == GWS_CONTRACT_V1 && gws_v1_send_started(source->call) < 0)
-        gws_flow_finish(source, GW_RPC_RESOURCE_EXHAUSTED, "the gateway-server has no memory left");
+    (void)gws_flow_tell_started(source);
 }
 
 void gws_source_notice(struct gws_source *source, bool warning, const char *format, ...)

@@ -22,6 +22,7 @@ struct gws_source {
     struct gws_config config;
     void *module_state;
     bool started, paused, paused_by_end;
+    bool told_started;             /* to the client */
     bool closed;                   /* the call is over: nothing is posted any more but free_task */
     uint64_t acknowledged;         /* told to the module */
     uint64_t ahead[GWS_AHEAD_MAX]; /* the last sequence of each flush that is not acknowledged */
@@ -55,6 +56,8 @@ void gws_flow_set_paused(struct gws_source *source, bool paused);
 void gws_flow_acknowledged(struct gws_source *source, uint64_t sequence);
 /* The call is over: no more flushing. */
 void gws_flow_close(struct gws_source *source);
+/* False: gRPC has no room for it yet, the next flush begins with it; or the call is over. */
+bool gws_flow_tell_started(struct gws_source *source);
 /* The flush task: hands what is pending to gRPC. */
 void gws_flow_flush(struct gw_task *task);
 

@@ -11,8 +11,9 @@ struct fixture {
     atomic_int closed;
     struct dialer dialer;
     struct gw_rpc_stream *stream;
-    atomic_int messages, ends;
-    struct gws_source *source; /* that the module has started */
+    atomic_int messages, events, started, ends;
+    atomic_int events_too_early; /* before it had started */
+    struct gws_source *source;   /* that the module has started */
     uint64_t acknowledged;
 };
 
@@ -63,11 +64,28 @@ static void on_closed(void *user, struct gw_rpc_server_call *call, bool cancelle
     atomic_fetch_add(&fixture->closed, 1);
 }
 
+static void count_response(struct fixture *fixture, struct gw_view bytes)
+{
+    Gateway__V1__StreamResponse *response =
+        gateway__v1__stream_response__unpack(NULL, bytes.size, (const uint8_t *)bytes.data);
+
+    assert_non_null(response);
+    if (response->response_case == GATEWAY__V1__STREAM_RESPONSE__RESPONSE_STARTED)
+        atomic_fetch_add(&fixture->started, 1);
+    if (response->response_case == GATEWAY__V1__STREAM_RESPONSE__RESPONSE_EVENTS) {
+        atomic_fetch_add(&fixture->events, (int)response->events->n_events);
+        if (atomic_load(&fixture->started) == 0)
+            atomic_fetch_add(&fixture->events_too_early, 1);
+    }
+    gateway__v1__stream_response__free_unpacked(response, NULL);
+}
+
 static void on_message(void *user, struct gw_view bytes)
 {
     struct fixture *fixture = user;
 
-    (void)bytes;
+    if (fixture->counted == &gws_v1_methods[2])
+        count_response(fixture, bytes);
     atomic_fetch_add(&fixture->messages, 1);
 }
 
@@ -112,6 +130,17 @@ static void setup_argo(struct fixture *fixture)
 
     source.name = (char *)(uintptr_t) "a";
     setup(fixture, &gws_argo_methods[1], &source.base);
+}
+
+static void setup_v1(struct fixture *fixture)
+{
+    Gateway__V1__EventSource source = GATEWAY__V1__EVENT_SOURCE__INIT;
+    Gateway__V1__StreamRequest request = GATEWAY__V1__STREAM_REQUEST__INIT;
+
+    source.name = (char *)(uintptr_t) "a";
+    request.request_case = GATEWAY__V1__STREAM_REQUEST__REQUEST_START;
+    request.start = &source;
+    setup(fixture, &gws_v1_methods[2], &request.base);
 }
 
 static void teardown(struct fixture *fixture)
@@ -160,11 +189,58 @@ static void what_no_client_was_sent_is_not_acknowledged(void **state)
     teardown(&fixture);
 }
 
+/* More than gRPC takes from a server whose client does not read. */
+enum { NOTICES = 5000 };
+
+static void notice_without_end(struct fixture *fixture)
+{
+    for (int i = 0; i < NOTICES; i++)
+        gws_source_notice(fixture->source, false, "%0400d", i);
+}
+
+static void an_event_behind_many_notices_waits_for_room(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    setup_v1(&fixture);
+    notice_without_end(&fixture);
+    emit(&fixture);
+    gw_loop_turn(fixture.server.loop, 0);
+    emit(&fixture);
+    gw_loop_turn(fixture.server.loop, 0);
+    gw_rpc_stream_credit(fixture.stream, 2 * NOTICES);
+    TURN_UNTIL(&fixture, atomic_load(&fixture.events) == 2 || atomic_load(&fixture.ends) == 1);
+    assert_int_equal(atomic_load(&fixture.ends), 0);
+    assert_int_equal(atomic_load(&fixture.started), 1);
+    assert_int_equal(atomic_load(&fixture.events_too_early), 0);
+    assert_true(atomic_load(&fixture.messages) < NOTICES); /* the queue was full indeed */
+    teardown(&fixture);
+}
+
+static void that_it_has_started_is_told_behind_many_notices(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    setup_v1(&fixture);
+    notice_without_end(&fixture);
+    gws_source_started(fixture.source);
+    gw_loop_turn(fixture.server.loop, 0);
+    gw_rpc_stream_credit(fixture.stream, 2 * NOTICES);
+    TURN_UNTIL(&fixture, atomic_load(&fixture.started) == 1 || atomic_load(&fixture.ends) == 1);
+    assert_int_equal(atomic_load(&fixture.ends), 0);
+    assert_true(atomic_load(&fixture.messages) < NOTICES);
+    teardown(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_argos_clients_were_sent_is_acknowledged),
         cmocka_unit_test(what_no_client_was_sent_is_not_acknowledged),
+        cmocka_unit_test(an_event_behind_many_notices_waits_for_room),
+        cmocka_unit_test(that_it_has_started_is_told_behind_many_notices),
     };
 
     (void)!gw_log_set_level("error");
