@@ -67,7 +67,9 @@ static void reply_validation(struct gw_rpc_server_call *call, const struct gw_pr
     Gateway__V1__Problem *rows = calloc(problems->count + 1, sizeof(*rows));
     Gateway__V1__Problem **pointers = calloc(problems->count + 1, sizeof(*pointers));
 
-    if (rows != NULL && pointers != NULL) {
+    /* no problem is how a configuration is valid: one that there was no memory to tell must not pass for that */
+    bool untold = problems->count == 0 && gw_problems_any(problems);
+    if (rows != NULL && pointers != NULL && !untold) {
         for (size_t i = 0; i < problems->count; i++) {
             gateway__v1__problem__init(&rows[i]);
             rows[i].path = problems->items[i].path;

@@ -11,6 +11,7 @@ struct fixture {
     const struct gw_rpc_method *counted;
     atomic_int opened, answered;
     int validated, status;
+    bool without_memory; /* for the words of a problem */
 };
 
 static void validate(struct gws_server *server, const struct gws_identity *identity, const void *config,
@@ -18,8 +19,9 @@ static void validate(struct gws_server *server, const struct gws_identity *ident
 {
     struct fixture *fixture = GW_CONTAINER_OF(server, struct fixture, server);
 
-    (void)identity, (void)config, (void)problems;
+    (void)identity, (void)config;
     fixture->validated++;
+    problems->dropped += fixture->without_memory;
 }
 
 static const struct gw_setting no_settings[] = {{0}};
@@ -115,11 +117,26 @@ static void a_call_that_is_over_when_the_loop_comes_to_it_harms_nothing(void **s
     }
 }
 
+static void what_cannot_be_said_for_lack_of_memory_is_not_valid(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    setup(&fixture, &gws_v1_methods[1]);
+    fixture.without_memory = true;
+    post(&fixture);
+    gw_loop_turn(fixture.server.loop, 0);
+    WAIT_FOR(atomic_load(&fixture.answered) == 1);
+    assert_int_equal(fixture.status, GW_RPC_RESOURCE_EXHAUSTED);
+    teardown(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_loop_answers),
         cmocka_unit_test(a_call_that_is_over_when_the_loop_comes_to_it_harms_nothing),
+        cmocka_unit_test(what_cannot_be_said_for_lack_of_memory_is_not_valid),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
