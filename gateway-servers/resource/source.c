@@ -5,6 +5,7 @@
 
 static void source_fail(struct source *source)
 {
+    source->over = true;
     gws_source_fail(source->stream, "%s", gw_fault_trace());
 }
 
@@ -70,7 +71,7 @@ static void source_reach_all(struct source *source)
 static void source_settle(struct source *source)
 {
     ledger_acknowledge(source->ledger, source->acknowledged, &source->rows, on_reached, source);
-    if (ledger_is_empty(source->ledger))
+    if (ledger_is_empty(source->ledger) && !source->over)
         source_reach_all(source);
 }
 
@@ -131,8 +132,10 @@ static int source_emit(struct source *source, struct place *place, struct event 
         return GW_RAISE(-ENOMEM);
     event->event.position = gw_bytes_view(&position);
     int fault = gws_source_emit(source->stream, &event->event, &source->told);
-    if (fault == -ECANCELED)
-        return 0; /* the stream is over, stop() is on its way */
+    if (fault == -ECANCELED) { /* the stream is over, stop() is on its way */
+        source->over = true;
+        return 0;
+    }
     GW_TRY(fault);
     GW_TRY(ledger_tell(source->ledger, source->told, event->data.size, (size_t)(place - source->places),
                        version));
@@ -158,6 +161,8 @@ static int place_release(struct place *place, const char *version)
         return 0;
     place->holding = false;
     GW_TRY(source_emit(source, place, &place->held, version));
+    if (source->over)
+        return 0;
     for (struct ledger_row *row = place->held_rows.first, *next; row != NULL; row = next) {
         next = row->next;
         place->held_rows.first = next;
@@ -189,7 +194,7 @@ static int on_note(struct member *member, const struct gw_kube_id *id, uint64_t 
     struct place *place = member->user;
     struct source *source = place->source;
 
-    if (source->snapshot == NULL)
+    if (source->snapshot == NULL || source->over)
         return 0;
     struct ledger_row *row = ledger_row_new(id, mark, inside);
     if (row == NULL)
@@ -365,6 +370,8 @@ static void place_find_start(struct place *place, const struct position *positio
            sizeof(kept));
     place->member.at_ns = is_told ? position->at_ns : snapshot->at_ns;
     place->member.complete = is_kept;
+    if (is_kept) /* it stays so when the source ends before anything is told */
+        memcpy(place->acknowledged, place->from, sizeof(place->from));
     place->exact =
         plan->keeps_objects || (!is_kept && (plan->changed_count > 0 || place->source->snapshot != NULL));
 }

@@ -76,6 +76,7 @@ struct source {
     uint64_t told, acknowledged;
     bool full, window_full, paused; /* paused: either */
     bool unwell;                    /* a warning was told */
+    bool over; /* an event was not taken, or a fault came: what is seen from then on is not told */
 };
 
 int source_start(struct source *source, struct resource *resource, struct gws_source *stream,
