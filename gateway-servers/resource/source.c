@@ -159,16 +159,16 @@ static int place_release(struct place *place, const char *version)
 
     if (!place->holding)
         return 0;
+    GW_AUTO(ledger_rows_done) struct ledger_rows rows = place->held_rows;
+    place->held_rows = (struct ledger_rows){0};
     place->holding = false;
     GW_TRY(source_emit(source, place, &place->held, version));
-    if (source->over)
-        return 0;
-    for (struct ledger_row *row = place->held_rows.first, *next; row != NULL; row = next) {
-        next = row->next;
-        place->held_rows.first = next;
+    while (rows.first != NULL && !source->over) {
+        struct ledger_row *row = rows.first;
+
+        rows.first = row->next; /* from here on it is the ledger's, also with a fault */
         GW_TRY(ledger_note(source->ledger, source->told, row));
     }
-    place->held_rows = (struct ledger_rows){0};
     return 0;
 }
 
