@@ -433,10 +433,14 @@ static int source_watch(struct source *source, const struct snapshot *snapshot)
         return GW_RAISE(-ENOMEM);
     while (source->places_count < plan->namespaces_count) {
         struct place *place = &source->places[source->places_count];
+        int fault = place_open(place, source, plan->namespaces[source->places_count]);
 
-        source->places_count++;
-        GW_TRY(place_open(place, source, plan->namespaces[place - source->places]));
+        if (fault < 0) {
+            place_close(place);
+            return fault;
+        }
         place_find_start(place, &position, &kept);
+        source->places_count++;
     }
     GW_TRY(source_know(source, snapshot));
     for (size_t i = 0; i < source->places_count; i++) {
@@ -538,10 +542,11 @@ int source_start(struct source *source, struct resource *resource, struct gws_so
     return 0;
 }
 
-/* What is acknowledged by now; the rest is told again. */
+/* What is acknowledged by now; the rest is told again. Without all of its places it would forget those that are missing. */
 static void source_save_last(struct source *source)
 {
-    if (source->snapshot == NULL || source->places_count == 0 || gws_source_withdrawn(source->stream))
+    if (source->snapshot == NULL || source->places_count < source->plan.namespaces_count ||
+        gws_source_withdrawn(source->stream))
         return;
     source_settle(source);
     (void)!source_save(source); /* without memory the snapshot is a second older */

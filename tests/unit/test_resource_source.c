@@ -16,6 +16,7 @@ static struct {
     struct gw_loop *loop;
     uint64_t emitted, takes; /* how many events are taken; then comes the fault */
     int fault;
+    size_t places; /* how many there is memory for */
     bool failed;
 } stage;
 
@@ -29,6 +30,8 @@ int __wrap_gws_server_kube(struct gws_server *server, struct gw_kube **ret_kube,
 struct gw_loop *__wrap_gw_kube_loop(struct gw_kube *kube);
 int __wrap_lookup_open(struct lookup *lookup);
 void __wrap_feed_join(struct feeds *feeds, struct feed_member *member);
+int __real_member_open(struct member *member);
+int __wrap_member_open(struct member *member);
 
 int __wrap_gws_source_emit(struct gws_source *source, const struct gws_event *event, uint64_t *ret_sequence)
 {
@@ -93,6 +96,14 @@ void __wrap_feed_join(struct feeds *feeds, struct feed_member *member)
     (void)feeds, (void)member;
 }
 
+int __wrap_member_open(struct member *member)
+{
+    if (stage.places == 0)
+        return -ENOMEM;
+    stage.places--;
+    return __real_member_open(member);
+}
+
 /* ---- one life of a source, as far as its process lives ---- */
 
 struct life {
@@ -102,29 +113,29 @@ struct life {
     struct source source;
 };
 
-static void life_begin(struct life *life, const char *directory)
+static void life_begin(struct life *life, const char *directory, const char *yaml, size_t places)
 {
     GW_AUTO(gw_problems_done) struct gw_problems problems = {0};
     const struct gw_node *root = NULL;
     struct gw_reason reason = {""};
 
     *life = (struct life){0};
-    assert_int_equal(
-        gw_yaml_read(&life->arena, gw_view_text("{version: v1, resource: pods}"), &root, &problems), 0);
+    assert_int_equal(gw_yaml_read(&life->arena, gw_view_text(yaml), &root, &problems), 0);
     assert_int_equal(gw_settings_load(resource_settings, root, "", &life->config, sizeof(life->config),
                                       &life->arena, &problems),
                      0);
     stage.emitted = 0;
     stage.failed = false;
+    stage.places = places;
     assert_int_equal(gw_loop_open(&stage.loop), 0);
     life->resource.loop = stage.loop;
     assert_int_equal(snapshots_open(&life->resource.snapshots, stage.loop, directory, &reason), 0);
     assert_int_equal(
         source_start(&life->source, &life->resource, NULL, &life->config, gw_view(NULL, 0), &reason), 0);
     life->source.lookup.done(&life->source.lookup);
-    for (int i = 0; i < 1000 && life->source.places_count == 0; i++)
+    for (int i = 0; i < 1000 && life->source.places_count < places && !stage.failed; i++)
         gw_loop_turn(stage.loop, 10);
-    assert_int_equal(life->source.places_count, 1);
+    assert_int_equal(life->source.places_count, places);
 }
 
 static void life_end(struct life *life)
@@ -165,6 +176,8 @@ static void synced(struct life *life, const char *list_version)
 
 /* ---- the tests ---- */
 
+#define PODS "{version: v1, resource: pods}"
+
 struct ending {
     uint64_t takes; /* events, until the fault */
     int fault;
@@ -179,7 +192,7 @@ static void end_as(const struct ending *ending, const char *directory)
     struct life life;
 
     stage.takes = UINT64_MAX;
-    life_begin(&life, directory);
+    life_begin(&life, directory, PODS, 1);
     feed_of(&life)->hooks->list(feed_of(&life));
     see(&life, "old", "90", true);
     synced(&life, "100");
@@ -187,7 +200,7 @@ static void end_as(const struct ending *ending, const char *directory)
 
     stage.takes = ending->takes;
     stage.fault = ending->fault;
-    life_begin(&life, directory);
+    life_begin(&life, directory, PODS, 1);
     if (ending->listed) {
         feed_of(&life)->hooks->list(feed_of(&life));
         see(&life, "old", "90", true);
@@ -202,7 +215,7 @@ static void end_as(const struct ending *ending, const char *directory)
     assert_true(stage.failed == (ending->fault == -ENOMEM));
     life_end(&life);
 
-    life_begin(&life, directory);
+    life_begin(&life, directory, PODS, 1);
     assert_string_equal(life.source.places[0].member.seen, ending->seen);
     assert_int_equal(source_objects(&life.source), ending->objects);
     life_end(&life);
@@ -228,10 +241,44 @@ static void a_snapshot_knows_nothing_that_was_refused(void **state)
     }
 }
 
+static void a_source_without_memory_forgets_no_namespace(void **state)
+{
+    static const char two[] = "{version: v1, resource: pods, namespaces: [shop, bar]}";
+    char directory[] = "/tmp/test-resource-XXXXXX", path[64];
+    struct life life;
+
+    (void)state;
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof(path), "%s/resource.db", directory);
+    stage.takes = UINT64_MAX;
+    life_begin(&life, directory, two, 2);
+    for (size_t i = 0; i < 2; i++) {
+        struct feed_member *feed = &life.source.places[i].feed;
+        feed->hooks->list(feed);
+        feed->hooks->synced(feed, "100", false);
+    }
+    life_end(&life);
+
+    life_begin(&life, directory, two, 1);
+    for (int i = 0; i < 1000 && !stage.failed; i++)
+        gw_loop_turn(stage.loop, 10);
+    assert_true(stage.failed);
+    assert_int_equal(source_objects(&life.source), 0);
+    life_end(&life);
+
+    life_begin(&life, directory, two, 2);
+    assert_string_equal(life.source.places[0].member.seen, "100");
+    assert_string_equal(life.source.places[1].member.seen, "100");
+    life_end(&life);
+    unlink(path);
+    rmdir(directory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_snapshot_knows_nothing_that_was_refused),
+        cmocka_unit_test(a_source_without_memory_forgets_no_namespace),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
