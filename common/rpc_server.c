@@ -225,8 +225,8 @@ static bool server_wait(struct gw_rpc_server *server, int64_t wait_ms)
 
 static void server_stop(struct gw_rpc_server *server, int64_t grace_ms)
 {
-    if (server->queues_count == 0 || server->queues[0].completions == NULL)
-        return;
+    if (server->queues_count == 0 || !server->queues[0].running)
+        return; /* it was never known outside, and nobody would hear that it has stopped */
     GW_RPC_HAND_OVER(&server->on_stopped);
     grpc_server_shutdown_and_notify(server->server, server->queues[0].completions, &server->on_stopped);
     if (server_wait(server, GW_MAX(grace_ms, 0)))

@@ -341,6 +341,29 @@ static void a_server_that_closes_waits_for_its_calls_only_for_the_grace(void **s
     dialer_close(&dialer);
 }
 
+static int pthread_faults; /* of those asked for next */
+typedef void *thread_run(void *);
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, thread_run *run, void *user);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, thread_run *run, void *user);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, thread_run *run, void *user)
+{
+    if (pthread_faults == 0)
+        return __real_pthread_create(thread, attributes, run, user);
+    pthread_faults--;
+    return EAGAIN;
+}
+
+static void a_server_without_threads_is_refused(void **state)
+{
+    struct peer peer = {0};
+    struct gw_reason reason = {""};
+
+    (void)state;
+    pthread_faults = 1;
+    assert_int_equal(peer_try(&peer, "127.0.0.1:0", NULL, &reason), -EAGAIN);
+    assert_int_equal(pthread_faults, 0);
+}
+
 static atomic_int log_lines;
 
 static void log_on_line(int severity, const char *file, int line, const char *message)
@@ -395,6 +418,7 @@ int main(void)
         cmocka_unit_test(a_unix_socket_in_a_wrong_place_is_refused_in_words),
         cmocka_unit_test(peers_that_say_nothing_are_borne),
         cmocka_unit_test(a_server_that_closes_waits_for_its_calls_only_for_the_grace),
+        cmocka_unit_test(a_server_without_threads_is_refused),
         cmocka_unit_test(the_librarys_own_log_is_redirected),
     };
 
