@@ -198,18 +198,19 @@ static void sources_bad(struct gwc_client *client, const struct gwc_sources *sou
             gw_reason_set(&words, "line %d: %s", bad->line, bad->message);
         else
             gw_reason_set(&words, "%s", bad->message);
-        if (stream != NULL)
+        if (stream != NULL && !bad->again)
             gwc_stream_refuse(stream, words.text);
         else
             gwc_report_tell(client->report, GWC_EVENT_SOURCE_INVALID, bad->key, words.text);
     }
 }
 
-static bool source_is_bad(const struct gwc_sources *sources, const char *key)
+/* Its entry is bad: the last good one goes on. One that runs by another key now would fight with that. */
+static bool source_stays(const struct gwc_sources *sources, const char *key)
 {
     for (size_t i = 0; i < sources->bad_count; i++)
         if (strcmp(sources->bad[i].key, key) == 0)
-            return true;
+            return !sources->bad[i].again;
     return false;
 }
 
@@ -219,7 +220,7 @@ static void plan_carry_out(struct gwc_client *client, const struct gwc_plan *pla
     for (size_t i = 0; i < plan->stop_count; i++) {
         struct gwc_stream *stream = gwc_client_stream(client, plan->stop[i]->key);
         bool changed = gwc_sources_find(sources, plan->stop[i]->key) != NULL;
-        if (stream != NULL && !changed && !source_is_bad(sources, plan->stop[i]->key))
+        if (stream != NULL && !changed && !source_stays(sources, plan->stop[i]->key))
             gwc_stream_stop(stream, true);
     }
     for (size_t i = 0; i < plan->start_count; i++)
@@ -233,7 +234,7 @@ static void streams_mind(struct gwc_client *client, const struct gwc_sources *so
     for (size_t i = client->streams_count; i-- > 0;) {
         struct gwc_stream *stream = client->streams[i];
         const struct gwc_source *source = gwc_sources_find(sources, gwc_stream_key(stream));
-        if (source == NULL && !source_is_bad(sources, gwc_stream_key(stream)) && !gwc_stream_stopping(stream))
+        if (source == NULL && !source_stays(sources, gwc_stream_key(stream)) && !gwc_stream_stopping(stream))
             gwc_stream_stop(stream, true); /* may take itself out of the array, behind i */
         else if (source != NULL && gwc_stream_server(stream) != server_find(client, source->type))
             source_want(client, source);

@@ -14,12 +14,13 @@ struct gwc_source {
     int line; /* of the first line of `config` in that file: line n of config is file line `line` + n - 1 */
 };
 
-/* An entry that is there but cannot be read: its last good version keeps running. */
+/* An entry that is there but cannot be read: its last good version keeps running, unless another key took its place. */
 struct gwc_bad_source {
     const char *key;
     const char *message; /* what is wrong and what would be right */
     const char *file;
-    int line; /* in the file; 0 unknown */
+    int line;   /* in the file; 0 unknown */
+    bool again; /* the event source of another key, which runs instead */
 };
 
 /* One version of the whole set; immutable. */
@@ -35,9 +36,9 @@ struct gwc_sources {
 const struct gwc_source *gwc_sources_find(const struct gwc_sources *sources, const char *key);
 
 /* Reads a file (ConfigMap manifest) or a directory (one file a key; names that begin with '.' do not count).
- * An entry that is bad by itself (a type no server has, a value that is not a mapping, no name, a key that means
- * the same event source as one before it) is a problem of that entry and left out; the others are read. Verdict GWC_SOURCES_BAD: the whole cannot be used (not
- * YAML, not a ConfigMap, not there, too large): *ret_sources untouched. Problems name file and line; their
+ * An entry that is bad by itself (a type no server has, a value that is not a mapping, no name, a key that means the same event
+ * source as one before it) is a problem of that entry and left out; the others are read. Verdict GWC_SOURCES_BAD: the whole
+ * cannot be used (not YAML, not a ConfigMap, not there, too large): *ret_sources untouched. Problems name file and line; their
  * path is "data.<key>…" in a manifest, "<key>…" in a directory. Files that editors leave behind (orders~,
  * #orders#) are passed over. */
 enum { GWC_SOURCES_BAD = 1, GWC_SOURCES_MAX = 10000 };

@@ -90,12 +90,13 @@ static int check_same(const struct gwc_sources_reader *reader, const struct gwc_
         return GW_RAISE(-ENOMEM);
     if (strcmp(entry->key, name) == 0)
         other = gw_bytes_text(&full);
-    if (strcmp(other, entry->key) < 0 && gwc_sources_has_key(reader, other))
-        gw_problems_add(
-            problems, entry->path, entry->key_line,
-            "\"%s\" means the same event source as \"%s\": take one of the two keys away, or give it "
-            "another name",
-            entry->key, other);
+    if (strcmp(other, entry->key) > 0 || !gwc_sources_has_key(reader, other))
+        return 0;
+    gw_problems_add(problems, entry->path, entry->key_line,
+                    "\"%s\" means the same event source as \"%s\": take one of the two keys away, or give it "
+                    "another name",
+                    entry->key, other);
+    gw_problems_held_by(problems, other);
     return 0;
 }
 
@@ -193,6 +194,8 @@ static int add_bad(struct gwc_sources *sources, const struct gwc_entry *entry,
     bad->key = gw_arena_copy(arena, gw_view_text(entry->key));
     bad->file = gw_arena_copy(arena, gw_view_text(entry->file));
     bad->line = first->line;
+    for (size_t i = 0; i < problems->count; i++)
+        bad->again |= problems->items[i].held_by != NULL;
     bad->message = problems->count == 1 ? gw_arena_copy(arena, gw_view_text(first->message))
                                         : gw_arena_printf(arena, "%s; and %zu more", first->message,
                                                           problems->count - 1 + problems->dropped);

@@ -337,6 +337,26 @@ def test_a_key_may_get_its_type_in_front(gateway, watcher):
                  gateway.metric("gateway_source_events_total", source="orders") == events, SOON, lambda: gateway.get("/metrics")[1])
 
 
+def test_of_two_keys_for_one_source_one_runs(gateway, watcher):
+    """`webhook.orders` is added beside `orders`, which runs: the first of the two in order runs, the other one is told why not; and
+    runs again when the first is gone."""
+    port = free_port()
+    gateway.spec["spec"]["servers"] = gateway.spec["spec"]["servers"][1:]
+    gateway.watch("w", watcher.url).write_sources({"webhook.orders": webhook(port)})
+    gateway.up(servers=["webhook"])
+    gateway.write_sources({"orders": webhook(port), "webhook.orders": webhook(port)})
+    gateway.wait_running("orders", seconds=SOON)
+    wait_for(lambda: not gateway.source("webhook.orders"), SOON, lambda: gateway.source("webhook.orders"))
+    problems = gateway.status()["configuration"]["problems"]
+    assert ["webhook.orders" in problem["path"] and 'the same event source as "orders"' in problem["message"] for problem in problems] == [True]
+    assert post(port, "/orders")[0] == 200
+    assert gateway.source("orders")["restarts"] == 0
+    gateway.write_sources({"webhook.orders": webhook(port)})
+    gateway.wait_running("webhook.orders", seconds=SOON)
+    assert post(port, "/orders")[0] == 200
+    assert len(watcher.wait_events(2)) == 2
+
+
 def test_an_edit_may_move_endpoints_on(gateway, watcher):
     """One edit gives a source the endpoint that another one leaves: both run soon, each with its new one."""
     port = free_port()
