@@ -132,7 +132,7 @@ uint16_t gw_rpc_server_port(const struct gw_rpc_server *server, size_t address)
 
 /* Control calls are few and quick, and their thread is always there to poll every socket while a stream's
  * thread is busy sending. */
-static void server_expect_all(struct gw_rpc_server *server)
+static int server_expect_all(struct gw_rpc_server *server)
 {
     for (size_t i = 0; i < server->methods_count; i++) {
         const struct gw_rpc_method *method = &server->methods[i];
@@ -140,9 +140,9 @@ static void server_expect_all(struct gw_rpc_server *server)
         size_t end = method->kind == GW_RPC_UNARY ? 1 : server->queues_count;
 
         for (size_t queue = first; queue < end; queue++)
-            gw_rpc_server_call_expect(server, method, &server->queues[queue]);
+            GW_TRY(gw_rpc_server_call_expect(server, method, &server->queues[queue]));
     }
-    gw_rpc_server_call_expect(server, NULL, &server->queues[0]);
+    return gw_rpc_server_call_expect(server, NULL, &server->queues[0]);
 }
 
 static void server_on_stopped(struct gw_rpc_tag *tag, bool ok)
@@ -194,7 +194,7 @@ int gw_rpc_server_open(struct gw_rpc_server **ret_server, const struct gw_rpc_se
     GW_TRY(server_methods(server));
     GW_TRY(server_listen_all(server, options, reason));
     grpc_server_start(server->server);
-    server_expect_all(server);
+    GW_TRY(server_expect_all(server));
     *ret_server = GW_TAKE(server);
     return 0;
 }

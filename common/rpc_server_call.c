@@ -12,7 +12,8 @@
 struct gw_rpc_server_call {
     struct gw_rpc_tag on_new, on_close, on_message, on_sent;
     struct gw_rpc_server *server;
-    const struct gw_rpc_method *method; /* NULL: a method that we do not have */
+    const struct gw_rpc_method *expected; /* NULL: a method that we do not have */
+    const struct gw_rpc_method *method;   /* the same, while its hooks are to be called */
     struct gw_rpc_queue *queue;
     _Atomic(void *) user;
     pthread_mutex_t lock;
@@ -35,12 +36,14 @@ struct gw_rpc_server_call {
     bool finished;  /* … and handed to gRPC */
     bool closed;    /* the call is over */
     bool half_closed;
+    bool
+        last; /* there is no memory for the next call: this one is refused, and is the next when it is over */
 };
 
-static struct gw_rpc_server_call *call_new(struct gw_rpc_server *server, const struct gw_rpc_method *method,
-                                           struct gw_rpc_queue *queue);
+static void call_expect(struct gw_rpc_server_call *call, struct gw_rpc_server *server,
+                        const struct gw_rpc_method *method, struct gw_rpc_queue *queue);
 
-static void call_destroy(struct gw_rpc_server_call *call)
+static void call_done(struct gw_rpc_server_call *call)
 {
     gw_rpc_fifo_clear(&call->sends);
     grpc_metadata_array_destroy(&call->metadata);
@@ -51,7 +54,6 @@ static void call_destroy(struct gw_rpc_server_call *call)
         grpc_byte_buffer_destroy(call->reply);
     grpc_slice_unref(call->text);
     pthread_mutex_destroy(&call->lock);
-    free(call);
 }
 
 static void call_unref(struct gw_rpc_server_call *call)
@@ -61,8 +63,10 @@ static void call_unref(struct gw_rpc_server_call *call)
     pthread_mutex_lock(&call->lock);
     last = --call->references == 0;
     pthread_mutex_unlock(&call->lock);
-    if (last)
-        call_destroy(call);
+    if (!last)
+        return;
+    call_done(call);
+    free(call);
 }
 
 static void server_calls_add(struct gw_rpc_server *server, int change)
@@ -78,6 +82,7 @@ static void server_calls_add(struct gw_rpc_server *server, int change)
  * call and no server, so that it may outlive both. */
 static void call_leave_if_over(struct gw_rpc_server_call *call)
 {
+    struct gw_rpc_server *server = call->server;
     bool over;
 
     pthread_mutex_lock(&call->lock);
@@ -89,8 +94,13 @@ static void call_leave_if_over(struct gw_rpc_server_call *call)
     pthread_mutex_unlock(&call->lock);
     if (!over)
         return;
-    server_calls_add(call->server, -1);
-    call_unref(call);
+    if (call->last) {
+        call_done(call);
+        call_expect(call, server, call->expected, call->queue);
+    } else {
+        call_unref(call);
+    }
+    server_calls_add(server, -1);
 }
 
 /* What follows until the next headline is called with the lock held. */
@@ -293,15 +303,18 @@ static void call_on_new(struct gw_rpc_tag *tag, bool ok)
         call_unref(call);
         return;
     }
-    gw_rpc_server_call_expect(call->server, call->method, call->queue);
+    call->last = gw_rpc_server_call_expect(call->server, call->expected, call->queue) < 0;
     server_calls_add(call->server, 1);
     pthread_mutex_lock(&call->lock);
     call_start(call, &close, 1, &call->on_close); /* alone: it completes only when the call is over */
     pthread_mutex_unlock(&call->lock);
-    if (call->method == NULL) {
+    if (call->last) {
+        call->method = NULL; /* never opened, so never closed */
+        call_refuse(call, GW_RPC_RESOURCE_EXHAUSTED, "the server has no memory left");
+    } else if (call->method == NULL) {
         call_refuse_unknown(call);
     } else if (call->method->kind != GW_RPC_BIDI && call->incoming == NULL) {
-        call->method = NULL; /* never opened, so never closed */
+        call->method = NULL;
         call_refuse(call, GW_RPC_INTERNAL, "the call came without its request message");
     } else {
         call->references++;
@@ -309,38 +322,34 @@ static void call_on_new(struct gw_rpc_tag *tag, bool ok)
     }
 }
 
-static struct gw_rpc_server_call *call_new(struct gw_rpc_server *server, const struct gw_rpc_method *method,
-                                           struct gw_rpc_queue *queue)
+static void call_init(struct gw_rpc_server_call *call, struct gw_rpc_server *server,
+                      const struct gw_rpc_method *method, struct gw_rpc_queue *queue)
 {
-    struct gw_rpc_server_call *call = calloc(1, sizeof(*call));
-
-    if (call == NULL)
-        return NULL;
-    call->on_new = gw_rpc_tag(call_on_new);
-    call->on_close = gw_rpc_tag(call_on_close);
-    call->on_message = gw_rpc_tag(call_on_message);
-    call->on_sent = gw_rpc_tag(call_on_sent);
-    call->server = server;
-    call->method = method;
-    call->queue = queue;
-    call->references = 1;
-    call->text = grpc_empty_slice();
+    *call = (struct gw_rpc_server_call){
+        .on_new = gw_rpc_tag(call_on_new),
+        .on_close = gw_rpc_tag(call_on_close),
+        .on_message = gw_rpc_tag(call_on_message),
+        .on_sent = gw_rpc_tag(call_on_sent),
+        .server = server,
+        .expected = method,
+        .method = method,
+        .queue = queue,
+        .references = 1,
+        .text = grpc_empty_slice(),
+    };
     pthread_mutex_init(&call->lock, NULL);
     gw_rpc_fifo_init(&call->sends);
     grpc_metadata_array_init(&call->metadata);
     grpc_call_details_init(&call->details);
-    return call;
 }
 
-void gw_rpc_server_call_expect(struct gw_rpc_server *server, const struct gw_rpc_method *method,
-                               struct gw_rpc_queue *queue)
+static void call_expect(struct gw_rpc_server_call *call, struct gw_rpc_server *server,
+                        const struct gw_rpc_method *method, struct gw_rpc_queue *queue)
 {
-    struct gw_rpc_server_call *call = call_new(server, method, queue);
     grpc_completion_queue *completions = queue->completions;
     grpc_call_error error;
 
-    if (call == NULL)
-        return;
+    call_init(call, server, method, queue);
     GW_RPC_HAND_OVER(&call->on_new);
     if (method == NULL)
         error = grpc_server_request_call(server->server, &call->call, &call->details, &call->metadata,
@@ -353,6 +362,17 @@ void gw_rpc_server_call_expect(struct gw_rpc_server *server, const struct gw_rpc
                                                 completions, completions, &call->on_new);
     assert(error == GRPC_CALL_OK);
     (void)error;
+}
+
+int gw_rpc_server_call_expect(struct gw_rpc_server *server, const struct gw_rpc_method *method,
+                              struct gw_rpc_queue *queue)
+{
+    struct gw_rpc_server_call *call = calloc(1, sizeof(*call));
+
+    if (call == NULL)
+        return GW_RAISE(-ENOMEM);
+    call_expect(call, server, method, queue);
+    return 0;
 }
 
 /* Calls from any thread */

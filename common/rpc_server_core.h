@@ -26,8 +26,8 @@ struct gw_rpc_server {
     struct gw_rpc_tag on_stopped;
 };
 
-/* Asks gRPC for the next call of `method` (NULL: of any unknown method) on `queue`. */
-void gw_rpc_server_call_expect(struct gw_rpc_server *server, const struct gw_rpc_method *method,
-                               struct gw_rpc_queue *queue);
+/* Asks gRPC for the next call of `method` (NULL: of any unknown method) on `queue`; whoever came is followed by another. */
+int gw_rpc_server_call_expect(struct gw_rpc_server *server, const struct gw_rpc_method *method,
+                              struct gw_rpc_queue *queue) GW_MUST_CHECK;
 
 #endif

@@ -364,6 +364,41 @@ static void a_server_without_threads_is_refused(void **state)
     assert_int_equal(pthread_faults, 0);
 }
 
+static atomic_int calloc_faults; /* of those asked for next by the thread of control calls */
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size)
+{
+    char name[16];
+
+    if (atomic_load(&calloc_faults) == 0 || pthread_getname_np(pthread_self(), name, sizeof(name)) != 0 ||
+        strcmp(name, "rpc-control") != 0)
+        return __real_calloc(count, size);
+    atomic_fetch_sub(&calloc_faults, 1);
+    return NULL;
+}
+
+static void a_server_without_memory_refuses_calls_until_it_has_some(void **state)
+{
+    struct peer peer;
+    struct dialer dialer;
+    struct answer answer;
+    char address[32];
+
+    (void)state;
+    peer_open(&peer, "127.0.0.1:0", NULL);
+    dialer_open(&dialer, peer_address(address, &peer));
+    assert_int_equal(ask(&answer, dialer.channel, "x"), GW_RPC_OK);
+    atomic_store(&calloc_faults, 3);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ask(&answer, dialer.channel, "x"), GW_RPC_RESOURCE_EXHAUSTED);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ask(&answer, dialer.channel, "x"), GW_RPC_OK);
+    assert_int_equal(peer.opened, 4);
+    dialer_close(&dialer);
+    peer.server = gw_rpc_server_close(peer.server, 1000);
+}
+
 static atomic_int log_lines;
 
 static void log_on_line(int severity, const char *file, int line, const char *message)
@@ -419,6 +454,7 @@ int main(void)
         cmocka_unit_test(peers_that_say_nothing_are_borne),
         cmocka_unit_test(a_server_that_closes_waits_for_its_calls_only_for_the_grace),
         cmocka_unit_test(a_server_without_threads_is_refused),
+        cmocka_unit_test(a_server_without_memory_refuses_calls_until_it_has_some),
         cmocka_unit_test(the_librarys_own_log_is_redirected),
     };
 
