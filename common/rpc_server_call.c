@@ -36,8 +36,7 @@ struct gw_rpc_server_call {
     bool finished;  /* … and handed to gRPC */
     bool closed;    /* the call is over */
     bool half_closed;
-    bool
-        last; /* there is no memory for the next call: this one is refused, and is the next when it is over */
+    bool last; /* no memory for the next call: this one is refused, and becomes the next when it is over */
 };
 
 static void call_expect(struct gw_rpc_server_call *call, struct gw_rpc_server *server,
