@@ -15,6 +15,7 @@ enum {
     WITHDRAW_MS = 2000, /* what the contract gives a server that is half-closed */
     CANCEL_MS = 1000,
     SETTLE_MS = 500,
+    SETTLE_MAX_MS = 3000,
     SETTLE_ANSWERS = 4, /* of the slowest so far */
 };
 
@@ -25,7 +26,7 @@ int64_t gwc_check_until(const struct gwc_check *check)
 
 int64_t gwc_check_settled(const struct gwc_check *check)
 {
-    int64_t slow_ms = GW_MIN(check->answer_ms * SETTLE_ANSWERS, check->options.timeout_ms);
+    int64_t slow_ms = GW_MIN(check->answer_ms * SETTLE_ANSWERS, (int64_t)SETTLE_MAX_MS);
 
     return gw_clock_monotonic_ms() + GW_MAX(slow_ms, (int64_t)SETTLE_MS);
 }
