@@ -72,8 +72,7 @@ struct gw_http_answer {
     enum gw_http_failure failure;
     int64_t retry_after_ms; /* of Retry-After (seconds or HTTP date); -1: none */
     struct gw_view body;    /* at most answer_max bytes are kept; borrowed during done() */
-    bool
-        truncated; /* there were more, or the connection ended within the body of a refusal (status >= 400) */
+    bool truncated; /* there were more, or the connection ended in the body of a refusal (status >= 400) */
     struct gw_view content_type;
     int64_t took_ms;
 };

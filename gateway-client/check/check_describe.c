@@ -18,10 +18,10 @@ int gwc_check_ask(struct gwc_check *check, const char *path, const ProtobufCMess
     const char *method = strrchr(path, '/') + 1;
 
     GW_TRY(gwc_ask(check->channel, path, request, timeout_ms, ret_answer));
-    if (ret_answer->status == GW_RPC_DEADLINE_EXCEEDED && gw_rpc_channel_connected(check->channel))
+    if (ret_answer->status == GW_RPC_DEADLINE_EXCEEDED && gw_rpc_channel_connected(check->channel)) {
         gwc_check_failed(check, GWC_RULE_ANSWERS, "%s: no answer within %.1f s", method,
                          (double)timeout_ms / 1000);
-    else if (ret_answer->status != GW_RPC_UNAVAILABLE) {
+    } else if (ret_answer->status != GW_RPC_UNAVAILABLE) {
         check->answer_ms = GW_MAX(check->answer_ms, ret_answer->took_ms);
         gwc_check_ok(check, GWC_RULE_ANSWERS, "%s in %lld ms", method, (long long)ret_answer->took_ms);
     }

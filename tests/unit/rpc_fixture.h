@@ -278,6 +278,20 @@ static inline void dialer_close(struct dialer *dialer)
     dialer->client = gw_rpc_client_close(dialer->client);
 }
 
+/* A server of these methods on loopback, and a channel to it. */
+static inline void served_open(struct gw_rpc_server **ret_server, struct dialer *dialer,
+                               const struct gw_rpc_method *methods, size_t count, void *user)
+{
+    struct gw_rpc_server_options options = {.addresses = (const char *const[]){"127.0.0.1:0", NULL}};
+    struct gw_reason reason = {""};
+    char address[32];
+
+    if (gw_rpc_server_open(ret_server, &options, methods, count, user, &reason) != 0)
+        fail_msg("%s", reason.text);
+    snprintf(address, sizeof(address), "127.0.0.1:%u", (unsigned)gw_rpc_server_port(*ret_server, 0));
+    dialer_open(dialer, address);
+}
+
 static inline const char *peer_address(char buffer[static 32], const struct peer *peer)
 {
     snprintf(buffer, 32, "127.0.0.1:%u", (unsigned)gw_rpc_server_port(peer->server, 0));

@@ -2,10 +2,10 @@
 #include "gateway-client/delivery/delivery.h"
 #include "gateway-client/outbox/positions.h"
 
+#include "tests/unit/outbox_file.h"
 #include "tests/unit/watcher_fixture.h"
 
 #include <ftw.h>
-#include <sqlite3.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
@@ -509,37 +509,13 @@ static void more_retries_than_fit_are_taken_in_turns(void **state)
     assert_each_once(fixture);
 }
 
-static sqlite3 *file_open(struct fixture *fixture)
-{
-    sqlite3 *database = NULL;
-    char path[128];
-
-    snprintf(path, sizeof(path), "%s/outbox.db", fixture->directory);
-    assert_int_equal(sqlite3_open_v2(path, &database, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
-    sqlite3_busy_timeout(database, 10000);
-    return database;
-}
-
 /* Nobody else can write until it is closed. */
 static sqlite3 *file_hold(struct fixture *fixture)
 {
-    sqlite3 *database = file_open(fixture);
+    sqlite3 *database = file_open(fixture->directory);
 
     assert_int_equal(sqlite3_exec(database, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
     return database;
-}
-
-static int file_number(struct fixture *fixture, const char *sql)
-{
-    sqlite3 *database = file_open(fixture);
-    sqlite3_stmt *statement = NULL;
-
-    assert_int_equal(sqlite3_prepare_v2(database, sql, -1, &statement, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-    int number = sqlite3_column_int(statement, 0);
-    sqlite3_finalize(statement);
-    sqlite3_close(database);
-    return number;
 }
 
 /* Nothing comes of these notes. The writer holds the first of them, which it cannot write, and behind them the queue is full. */
@@ -558,19 +534,28 @@ static void notes_fill(struct fixture *fixture)
     }
 }
 
-static void a_dead_letter_that_finds_no_room_is_noted_later(void **state)
+/* Three deliveries are under way, and there is no room for notes until the holder that is returned closes. */
+static sqlite3 *three_without_room(struct fixture *fixture)
 {
-    struct fixture *fixture = *state;
     sqlite3 *holder;
 
     fixture->watcher.hold = true;
-    fixture->watcher.bad_id = "1";
     begin_delivery(fixture);
     happen(fixture, 3);
     WAIT_FOR(fixture->loop, fixture->watcher.held_count == 3);
     holder = file_hold(fixture);
     notes_fill(fixture);
     fixture->watcher.hold = false;
+    return holder;
+}
+
+static void a_dead_letter_that_finds_no_room_is_noted_later(void **state)
+{
+    struct fixture *fixture = *state;
+    sqlite3 *holder;
+
+    fixture->watcher.bad_id = "1";
+    holder = three_without_room(fixture);
     watcher_let_go(&fixture->watcher);
     WAIT_FOR(fixture->loop, fixture->watcher.requests > 3);
     assert_int_equal(stats_of(fixture).dead, 0);
@@ -579,26 +564,19 @@ static void a_dead_letter_that_finds_no_room_is_noted_later(void **state)
     sqlite3_close(holder);
     WAIT_FOR(fixture->loop, gwc_outbox_dead_count(fixture->outbox, "w") == 1);
     assert_int_equal(stats_of(fixture).dead, 1);
-    WAIT_FOR(fixture->loop, file_number(fixture, "SELECT cursor FROM cursors") == 3);
+    WAIT_FOR(fixture->loop, file_number(fixture->directory, "SELECT cursor FROM cursors") == 3);
 }
 
 static void a_retry_that_finds_no_room_holds_the_cursor_until_it_does(void **state)
 {
     struct fixture *fixture = *state;
-    sqlite3 *holder;
+    sqlite3 *holder = three_without_room(fixture);
 
-    fixture->watcher.hold = true;
-    begin_delivery(fixture);
-    happen(fixture, 3);
-    WAIT_FOR(fixture->loop, fixture->watcher.held_count == 3);
-    holder = file_hold(fixture);
-    notes_fill(fixture);
-    fixture->watcher.hold = false;
     fixture->watcher.status = 500;
     watcher_let_go(&fixture->watcher);
     WAIT_FOR(fixture->loop, fixture->watcher.requests > 6);
     sqlite3_close(holder);
-    WAIT_FOR(fixture->loop, file_number(fixture, "SELECT cursor FROM cursors") == 3);
+    WAIT_FOR(fixture->loop, file_number(fixture->directory, "SELECT cursor FROM cursors") == 3);
 
     fixture->watcher.status = 204;
     WAIT_FOR(fixture->loop, stats_of(fixture).pending == 0);
@@ -616,8 +594,8 @@ static void a_cursor_set_back_behind_events_that_have_gone_waits_for_new_ones(vo
     begin_outbox(fixture);
     begin_delivery(fixture);
     happen(fixture, 5);
-    WAIT_FOR(fixture->loop, file_number(fixture, "SELECT cursor FROM cursors") == 5);
-    WAIT_FOR(fixture->loop, file_number(fixture, "SELECT count(*) FROM events") == 0);
+    WAIT_FOR(fixture->loop, file_number(fixture->directory, "SELECT cursor FROM cursors") == 5);
+    WAIT_FOR(fixture->loop, file_number(fixture->directory, "SELECT count(*) FROM events") == 0);
     end_all(fixture);
     assert_int_equal(gwc_positions_open(&positions, fixture->directory, true, &reason), 0);
     assert_int_equal(gwc_positions_set_cursor(positions, "w", 0), 0);
@@ -627,7 +605,7 @@ static void a_cursor_set_back_behind_events_that_have_gone_waits_for_new_ones(vo
     begin_delivery(fixture);
     WAIT_FOR(fixture->loop, stats_of(fixture).pending == 0);
     happen(fixture, 1);
-    WAIT_FOR(fixture->loop, file_number(fixture, "SELECT cursor FROM cursors") == 6);
+    WAIT_FOR(fixture->loop, file_number(fixture->directory, "SELECT cursor FROM cursors") == 6);
     assert_each_once(fixture);
 }
 

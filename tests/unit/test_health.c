@@ -19,19 +19,11 @@ struct checked {
 
 static void setup(struct fixture *fixture)
 {
-    struct gw_rpc_server_options options = {.addresses = (const char *const[]){"127.0.0.1:0", NULL}};
-    struct gw_reason reason = {""};
-    char address[32];
-
     memset(fixture, 0, sizeof(*fixture));
     gws_health_init(&fixture->server);
     assert_int_equal(gw_loop_open(&fixture->server.loop), 0);
-    if (gw_rpc_server_open(&fixture->server.health_rpc, &options, gws_health_methods,
-                           GW_COUNT_OF(gws_health_methods), &fixture->server, &reason) != 0)
-        fail_msg("%s", reason.text);
-    snprintf(address, sizeof(address), "127.0.0.1:%u",
-             (unsigned)gw_rpc_server_port(fixture->server.health_rpc, 0));
-    dialer_open(&fixture->dialer, address);
+    served_open(&fixture->server.health_rpc, &fixture->dialer, gws_health_methods,
+                GW_COUNT_OF(gws_health_methods), &fixture->server);
 }
 
 static void teardown(struct fixture *fixture)

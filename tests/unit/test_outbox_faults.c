@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/outbox_file.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -614,28 +616,11 @@ static void a_disk_that_is_full_for_a_while_holds_events_and_says_so(void **stat
     free(scene);
 }
 
-/* The first number of the answer, read beside whoever runs. */
-static int file_number(struct scene *scene, const char *sql)
-{
-    sqlite3 *database = NULL;
-    sqlite3_stmt *statement = NULL;
-    char path[128];
-
-    snprintf(path, sizeof(path), "%s/outbox.db", scene->directory);
-    assert_int_equal(sqlite3_open_v2(path, &database, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(database, sql, -1, &statement, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-    int number = sqlite3_column_int(statement, 0);
-    sqlite3_finalize(statement);
-    sqlite3_close(database);
-    return number;
-}
-
 static void wait_for_number(struct scene *scene, const char *sql, int wanted)
 {
     int64_t until_ms = gw_clock_monotonic_ms() + WAIT_MS;
     int number;
-    while ((number = file_number(scene, sql)) != wanted) {
+    while ((number = file_number(scene->directory, sql)) != wanted) {
         if (gw_clock_monotonic_ms() > until_ms)
             fail_msg("%s: still %d", sql, number);
         usleep(5000);

@@ -102,11 +102,8 @@ static const struct gw_rpc_stream_hooks hooks = {on_message, on_end};
 /* A source that has started. */
 static void setup(struct fixture *fixture, const struct gw_rpc_method *method, const ProtobufCMessage *first)
 {
-    struct gw_rpc_server_options options = {.addresses = (const char *const[]){"127.0.0.1:0", NULL}};
     const struct gw_rpc_stream_options stream = {
         .path = method->path, .first = first, .half_close = method->kind == GW_RPC_SERVER_STREAM};
-    struct gw_reason reason = {""};
-    char address[32];
 
     memset(fixture, 0, sizeof(*fixture));
     fixture->server.module = &module;
@@ -114,11 +111,7 @@ static void setup(struct fixture *fixture, const struct gw_rpc_method *method, c
     fixture->method = *method;
     fixture->method.closed = on_closed;
     assert_int_equal(gw_loop_open(&fixture->server.loop), 0);
-    if (gw_rpc_server_open(&fixture->server.rpc, &options, &fixture->method, 1, &fixture->server, &reason) !=
-        0)
-        fail_msg("%s", reason.text);
-    snprintf(address, sizeof(address), "127.0.0.1:%u", (unsigned)gw_rpc_server_port(fixture->server.rpc, 0));
-    dialer_open(&fixture->dialer, address);
+    served_open(&fixture->server.rpc, &fixture->dialer, &fixture->method, 1, &fixture->server);
     assert_int_equal(gw_rpc_stream_open(&fixture->stream, fixture->dialer.channel, &stream, &hooks, fixture),
                      0);
     TURN_UNTIL(fixture, fixture->source != NULL);

@@ -37,21 +37,13 @@ static void on_open(void *user, struct gw_rpc_server_call *call, struct gw_view 
 
 static void setup(struct fixture *fixture, const struct gw_rpc_method *method)
 {
-    struct gw_rpc_server_options options = {.addresses = (const char *const[]){"127.0.0.1:0", NULL}};
-    struct gw_reason reason = {""};
-    char address[32];
-
     memset(fixture, 0, sizeof(*fixture));
     fixture->server.module = &module;
     fixture->counted = method;
     fixture->method = *method;
     fixture->method.open = on_open;
     assert_int_equal(gw_loop_open(&fixture->server.loop), 0);
-    if (gw_rpc_server_open(&fixture->server.rpc, &options, &fixture->method, 1, &fixture->server, &reason) !=
-        0)
-        fail_msg("%s", reason.text);
-    snprintf(address, sizeof(address), "127.0.0.1:%u", (unsigned)gw_rpc_server_port(fixture->server.rpc, 0));
-    dialer_open(&fixture->dialer, address);
+    served_open(&fixture->server.rpc, &fixture->dialer, &fixture->method, 1, &fixture->server);
 }
 
 static void teardown(struct fixture *fixture)
